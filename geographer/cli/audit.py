@@ -8,6 +8,7 @@ from geographer.base.errors import ConflictError, CorruptError, NotFoundError
 from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.help import format_example
+from geographer.cli.workers import add_workers_options
 
 
 @click.command("audit", epilog=format_example("audit eurosat", "audit eurosat --split eurosat-train.txt --json"))
@@ -17,10 +18,10 @@ from geographer.cli.help import format_example
 )
 @options.make_option("--buffer METRES", "only measured", "The geodesic distance that subsets must keep.", type=float)
 @click.option("--no-near-duplicates", is_flag=True, help="Compare files and pixels for equality only; this is faster.")
-@options.make_option("--workers COUNT", "1", "The number of processes that read images.", type=int)
+@add_workers_options
 @options.json_option
 def audit_command(
-    path: str, split: str | None, buffer: float | None, no_near_duplicates: bool, workers: int | None, as_json: bool
+    path: str, split: str | None, buffer: float | None, no_near_duplicates: bool, workers: int | str, as_json: bool
 ) -> None:
     """Check anybody's dataset, or a release, for leakage between subsets, damage and contradictions.
 
@@ -36,7 +37,7 @@ def audit_command(
         split,
         buffer=buffer,
         near_duplicates=not no_near_duplicates,
-        workers=1 if workers is None else workers,
+        workers=workers,
         progress=output.show_progress,
     )
     if as_json:

@@ -9,10 +9,12 @@ import msgspec
 from msgspec import NODEFAULT
 
 from geographer.base.errors import UsageError
+from geographer.base.executors.executor import Executor
 from geographer.base.parameters import Parameter, ParameterField, ParameterSet, list_parameters
 from geographer.cli import COMMANDS, options, output
 from geographer.cli.help import CommandGroup, RenamedOption, format_example
 from geographer.cli.named_text import NamedText
+from geographer.cli.workers import choose_workers, make_scheduler_option
 from geographer.storage.request import Request
 
 Requests = Mapping[str, type[Request]]
@@ -38,6 +40,8 @@ def make_request_command(
     """
 
     def run_command(as_json: bool, **values: Any) -> None:
+        if "scheduler" in values:
+            values["workers"] = choose_workers(values["workers"], values.pop("scheduler"))
         extra = {parameter.name: values.pop(parameter.name) for parameter in more if parameter.name}
         try:
             request = request_class(**values)
@@ -80,7 +84,17 @@ def list_command_parameters(request_class: type[ParameterSet], *names: str) -> l
     ]
     rank = {name: (not field.required, depth[name]) for name, field in fields.items()}
     declared.sort(key=lambda item: (-1, 0) if item.declaration.cli.startswith("argument") else rank[item.name])
-    return [make_parameter(item, fields[item.name]) for item in declared]
+    return [parameter for item in declared for parameter in _make_parameters(item, fields[item.name])]
+
+
+def _make_parameters(item: ParameterField, field: msgspec.structs.FieldInfo) -> list[click.Parameter]:
+    """Return the argument or option of a declared parameter; of one that says who works, --workers and --scheduler."""
+    if Executor not in item.union_types:
+        return [make_parameter(item, field)]
+    declared = item.declaration
+    shown = {"metavar": declared.metavar, "help": declared.help}
+    count = click.Option(["--workers"], type=click.IntRange(1), show_default=declared.default, **shown)  # type: ignore[arg-type]
+    return [count, make_scheduler_option()]
 
 
 def make_parameter(item: ParameterField, field: msgspec.structs.FieldInfo) -> click.Parameter:

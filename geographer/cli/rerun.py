@@ -1,6 +1,5 @@
 """rerun: make the derived files of a revision again, and compare them with the recorded ones."""
 
-import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +8,7 @@ import click
 from geographer.base.errors import ConflictError, StorageError
 from geographer.cli import options, output
 from geographer.cli.help import format_example
+from geographer.cli.workers import add_workers_options
 from geographer.dataset.reader import DatasetReader
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ _FETCH_WORKERS: Final = 4
 @click.command("rerun", epilog=format_example("rerun v1", "rerun --recipe chips", "rerun v1 --json"))
 @click.argument("revision", default=None, required=False, metavar="[REV]")
 @options.make_option("--recipe NAME", "all", "Only the files of this recipe, label or collection.")
-@options.make_option(
-    "--workers COUNT", "all cores", "How many processes work at the same time.", type=click.IntRange(min=1)
-)
+@add_workers_options
 @click.option("--commands", is_flag=True, help="Run recorded commands again; only if you trust their authors.")
 @click.option(
     "--against-archive",
@@ -37,7 +35,7 @@ def rerun_command(
     dataset: DatasetReader,
     revision: str | None,
     recipe: str | None,
-    workers: int | None,
+    workers: int | str,
     commands: bool,
     against_archive: bool,
     as_json: bool,
@@ -59,16 +57,16 @@ def rerun_command(
     if against_archive:
         _check_archives(dataset, revision, recipe, workers, as_json=as_json)
         return
-    report = dataset.rerun_revision(revision, recipe=recipe, workers=workers or os.cpu_count() or 1, commands=commands)
+    report = dataset.rerun_revision(revision, recipe=recipe, workers=workers, commands=commands)
     _print_report(report, as_json=as_json)
     if not report.is_identical:
         sys.exit(_EXIT_DIFFERENT)
 
 
 def _check_archives(
-    dataset: DatasetReader, revision: str | None, recipe: str | None, workers: int | None, *, as_json: bool
+    dataset: DatasetReader, revision: str | None, recipe: str | None, workers: int | str, *, as_json: bool
 ) -> None:
-    report = dataset.check_archives(revision, recipe=recipe, workers=workers or _FETCH_WORKERS)
+    report = dataset.check_archives(revision, recipe=recipe, workers=workers)
     _print_report(report, as_json=as_json)
     if not report.is_same:
         counts = report.count_results()

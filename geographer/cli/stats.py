@@ -13,6 +13,7 @@ from geographer.cli import options, output
 from geographer.cli.help import format_example
 from geographer.cli.query import print_lines
 from geographer.cli.samples import add_selection_options
+from geographer.cli.workers import add_workers_options
 from geographer.dataset.reader import DatasetReader
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ _PIXELS: Final = ("class", "value", "pixels", "share", "inverse frequency", "med
 @add_selection_options
 @options.make_option("--percentiles NUMBERS", "1,2,5,25,50,75,95,98,99", "From 0 to 100, separated by commas.")
 @options.make_option("--bins COUNT", "64", "The number of bins of each histogram.", type=click.IntRange(1, 65_536))
-@options.make_option(
-    "--workers COUNT", "1", "How many processes read files at the same time.", type=click.IntRange(1, 1024)
-)
+@add_workers_options
 @options.make_choice_option(
     "--format table|json|yaml|terratorch", "by the suffix of --output, else table", "How to write them."
 )
@@ -52,7 +51,7 @@ def stats_command(
     selection: dict[str, Any],
     percentiles: str | None,
     bins: int | None,
-    workers: int | None,
+    workers: int | str,
     format: str | None,
     output: str | None,
     as_json: bool,
@@ -65,7 +64,7 @@ def stats_command(
     """
     table_format = _choose_format(output, "json" if as_json else format)
     statistics = dataset.compute_statistics(
-        **selection, percentiles=_parse_numbers(percentiles), bins=bins or 64, workers=workers or 1
+        **selection, percentiles=_parse_numbers(percentiles), bins=bins or 64, workers=workers
     )
     if table_format == "table" and output is None:
         _print_tables(statistics)

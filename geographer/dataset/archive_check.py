@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geographer.base.errors import NotFoundError
+from geographer.base.executors.executor import Workers
 from geographer.operations.download.archive_check import ArchiveAnswer, ask_archives, list_downloaded_rasters
 from geographer.outputs.rerun.archive_report import ArchiveReport, RasterAnswer, summarize_drift
 from geographer.outputs.rerun.compare import FileDifference, compare_files
@@ -18,11 +19,13 @@ from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.source_rasters import ReplacingFile
 
 _GRID_FIELDS = ("width", "height", "bands", "dtype", "crs", "transform")
+_FETCHES = 4
+"""How many products are fetched at the same time if a cluster makes the files."""
 _DIGEST = "SELECT digest FROM chain_event WHERE position = $position"
 
 
 def check_archives(
-    work: UnitOfWork, at: str | int | None = None, *, recipe: str | None = None, workers: int = 1
+    work: UnitOfWork, at: str | int | None = None, *, recipe: str | None = None, workers: Workers = 1
 ) -> ArchiveReport:
     """Ask the archive of each downloaded raster of a revision for it; compare it and what is cut from it.
 
@@ -45,7 +48,15 @@ def check_archives(
         raise NotFoundError(f"no raster of a download '{recipe}' at @{location.position}. See geographer status.")
     with tempfile.TemporaryDirectory(prefix="geographer-archive-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        answers = [*ask_archives(rasters, recipes, folder, workers=workers, progress=work.progress)]
+        answers = [
+            *ask_archives(
+                rasters,
+                recipes,
+                folder,
+                workers=workers if isinstance(workers, int) else _FETCHES,
+                progress=work.progress,
+            )
+        ]
         differences = {answer.raster.raster_id: _compare_scene(work, answer) for answer in answers if answer.path}
         replacing = {
             answer.raster.raster_id: ReplacingFile(answer.path, answer.checksums, answer.pixel_digest)

@@ -10,6 +10,7 @@ from geographer.dataset.graph import GraphReader
 from geographer.storage.queries.table import Table
 
 if TYPE_CHECKING:
+    from geographer.base.executors.executor import Workers
     from geographer.outputs.applicability.map import ApplicabilityMap
     from geographer.outputs.certificate.certificate import Certificate
     from geographer.outputs.pages.report.write import ReportResult
@@ -41,7 +42,7 @@ class EvidenceReader(GraphReader):
             return DisplayedDict(read_attributes(revision))
 
     def check_archives(
-        self, at: RevisionSpec = None, *, recipe: str | None = None, workers: int = 4
+        self, at: RevisionSpec = None, *, recipe: str | None = None, workers: "Workers" = 4
     ) -> "ArchiveReport":
         """Ask the archive of each downloaded raster what it would give today, and compare that with what was recorded.
 
@@ -64,7 +65,7 @@ class EvidenceReader(GraphReader):
         return check_archives(self._unit_of_work, at, recipe=recipe, workers=workers)
 
     def rerun_revision(
-        self, at: RevisionSpec = None, *, recipe: str | None = None, workers: int = 1, commands: bool = False
+        self, at: RevisionSpec = None, *, recipe: str | None = None, workers: "Workers" = 1, commands: bool = False
     ) -> "RerunReport":
         """Make the chips, labels and outputs of commands of a revision again, and compare them with the recorded ones.
 
@@ -74,7 +75,7 @@ class EvidenceReader(GraphReader):
         Args:
             at: The revision. Default: the head.
             recipe: Only the files of this recipe, label or collection.
-            workers: The number of processes that make files.
+            workers: The number of processes that make files, or a client or the address of a Dask scheduler.
             commands: Run what `run_command` recorded again, in the scratch folder. Do so only
                 if you trust their authors.
 

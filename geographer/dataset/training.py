@@ -10,6 +10,7 @@ from geographer.dataset.filters import RevisionSpec
 from geographer.storage.queries.table import Table
 
 if TYPE_CHECKING:
+    from geographer.base.executors.executor import Workers
     from geographer.outputs.exports.run import ExportResult
     from geographer.outputs.samples.selection import SampleSelection
     from geographer.outputs.samples.training_rows import TrainingRows
@@ -111,7 +112,7 @@ class TrainingReader(EvidenceReader):
         at: RevisionSpec = None,
         percentiles: float | Sequence[float] | None = None,
         bins: int = 64,
-        workers: int = 1,
+        workers: "Workers" = 1,
     ) -> "DatasetStatistics":
         """Compute statistics of samples, for each subset and for all, in one pass over the files.
 
@@ -127,7 +128,7 @@ class TrainingReader(EvidenceReader):
             at: The revision. Default: the head.
             percentiles: Numbers from 0 to 100. Default: 1, 2, 5, 25, 50, 75, 95, 98, 99.
             bins: The number of bins of each histogram, from the minimum to the maximum.
-            workers: The number of processes that read files.
+            workers: The number of processes that read files, or a client or the address of a Dask scheduler.
 
         Raises:
             NotFoundError: there is no such revision, split, part, collection or label, or a file was withdrawn.

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from geographer.base.errors import GeographerError, PluginError, SourceError, UnsupportedProductError, quote_names
+from geographer.base.executors.executor import Workers
 from geographer.base.parameters import Parameter
 from geographer.operations.download.recipe import FETCH_WORKERS, Download
 from geographer.planning.recipe import ON_CONFLICT, REBUILD_COVERS, WORKERS, OnConflict, Recipe, list_recipes
@@ -28,7 +29,7 @@ class Update(Request, kw_only=True, frozen=True):
 
     example: ClassVar[str] = "update --on-conflict exclude"
 
-    workers: Annotated[int, WORKERS] = 1
+    workers: Annotated[Workers, WORKERS] = 1
     on_conflict: Annotated[OnConflict | None, ON_CONFLICT] = None
     rebuild_covers: Annotated[bool, REBUILD_COVERS] = False
     downloads: Annotated[bool, Parameter("Run downloads; --no-downloads runs none.", flags="--no-downloads")] = True

@@ -1,13 +1,13 @@
 """Recipes: named requests that the log keeps and that `update` runs again."""
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import msgspec
 
 from geographer.base.errors import ConflictError, NotFoundError, UnsupportedVersionError, UsageError, quote_names
+from geographer.base.executors.executor import Workers, check_workers
 from geographer.base.parameters import Parameter, list_parameters, to_json_value
 from geographer.base.plugins import PluginRef
 from geographer.base.values import Size
@@ -21,8 +21,12 @@ OnConflict = Literal["exclude", "move"]
 RECIPE_CLASSES: Final[dict[str, type["Recipe"]]] = {}
 """The classes of recipes by kind."""
 
-_WORKERS_HELP: Final = "How many processes work at the same time."
-WORKERS: Final = Parameter(_WORKERS_HELP, "COUNT", "all cores", key=None, minimum=1, cli_default=os.cpu_count() or 1)
+WORKERS: Final = Parameter(
+    "How many processes of this machine work at the same time.",
+    *("COUNT", "as many as cores and memory allow"),
+    convert=check_workers,
+    key=None,
+)
 
 ON_CONFLICT: Final = Parameter(
     "If new features connect rasters of two parts: leave their chips unassigned, or move the smaller side.",
@@ -63,7 +67,7 @@ class Recipe(NamedRequest, kw_only=True, frozen=True):
     replace: Annotated[
         bool, Parameter("Change the recipe of this name; what the new parameters give, too, is kept.", key=None)
     ] = False
-    workers: Annotated[int, WORKERS] = 1
+    workers: Annotated[Workers, WORKERS] = 1
     # Options of a run, which every recipe takes from `update`; only splits and covers heed them.
     on_conflict: Annotated[OnConflict | None, ON_CONFLICT._replace(cli="none")] = None
     rebuild_covers: Annotated[bool, REBUILD_COVERS._replace(cli="none")] = False
@@ -87,7 +91,7 @@ class Recipe(NamedRequest, kw_only=True, frozen=True):
         return False
 
     @property
-    def max_workers(self) -> int:
+    def max_workers(self) -> Workers:
         """See `Request.max_workers`."""
         return self.workers
 

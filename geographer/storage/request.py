@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, Protocol, Self
 
 from geographer.base.errors import UsageError
+from geographer.base.executors.executor import Workers
 from geographer.base.parameters import Parameter, ParameterSet, join_schema, list_parameters
 from geographer.base.progress import ProgressCallback
 from geographer.base.values import Checksums, Window
@@ -15,11 +16,10 @@ from geographer.storage.events.payload import EventPayload
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from geographer.base.executors.batch_journal import BatchJournal
+    from geographer.base.executors.executor import Executor
     from geographer.storage.queries.revision import Revision
     from geographer.storage.workspace.source_rasters import ReplacingFile
-
-_WORTH_PROCESSES: Final = 128
-
 
 RevisionOpener = Callable[[], AbstractContextManager["Revision"]]
 """Opens the head."""
@@ -39,18 +39,23 @@ class PlanContext(NamedTuple):
 class BuildContext(NamedTuple):
     """What building outputs needs; `staging` is an empty folder on the dataset's file system, deleted after the run.
 
-    In a replay, `root` is a scratch folder, and `replayed_root` the folder of the dataset.
+    In a replay, `root` is a scratch folder, and `replayed_root` the folder of the dataset. The `journal` remembers what
+    a cluster has finished, until the change is recorded.
     """
 
     root: Path
     staging: Path
-    workers: int
+    workers: Workers
     progress: ProgressCallback
     replayed_root: Path | None = None
+    journal: "BatchJournal | None" = None
 
-    def count_workers(self, count: int) -> int:
-        """Return the number of processes for `count` files; starting one takes half a second, so few files get one."""
-        return self.workers if count >= _WORTH_PROCESSES else 1
+    def make_executor(self, count: int) -> "Executor":
+        """Return the executor that makes `count` files; see `make_dataset_executor` for errors."""
+        from geographer.storage.dvc.dataset_executor import make_dataset_executor
+
+        root = self.replayed_root or self.root
+        return make_dataset_executor(self.workers, root, count=count, journal=self.journal)
 
 
 class MergeParents(NamedTuple):
@@ -214,8 +219,8 @@ class Request(ParameterSet, kw_only=True, frozen=True):
         return join_schema({key: field.make_schema() for key, field in fields.items()}, required)
 
     @property
-    def max_workers(self) -> int:
-        """The largest number of worker processes that build outputs."""
+    def max_workers(self) -> Workers:
+        """Who builds the outputs."""
         return 1
 
     def resolve_inputs(self, open_revision: RevisionOpener, /) -> Self:

@@ -57,6 +57,8 @@ class Executor(Protocol):
 if TYPE_CHECKING:
     from distributed import Client
 
+    from geographer.base.executors.cluster_settings import ClusterSettings
+
     Workers: TypeAlias = int | str | Client | Executor | None
     """Who does the work: that many processes (1: inline); the address of a Dask scheduler, such as
     `tcp://10.0.0.1:8786`, or a client of one; an executor. None: what `GEOGRAPHER_SCHEDULER` names, else as many
@@ -66,12 +68,15 @@ else:
     Workers: TypeAlias = int | str | Executor | None
 
 
-def make_executor(workers: Workers = None, *, count: int | None = None) -> Executor:
+def make_executor(
+    workers: Workers = None, *, count: int | None = None, settings: ClusterSettings | None = None
+) -> Executor:
     """Return the executor that `workers` names.
 
     Args:
         workers: See `Workers`.
         count: How many files are made or read in all; few of them are not worth the start of processes, and run inline.
+        settings: How a cluster reaches the client's files, see `make_dataset_executor`. None: it gets no files.
 
     Raises:
         UsageError: less than one worker, or the package for clusters is not installed, or the workers of the cluster
@@ -82,7 +87,7 @@ def make_executor(workers: Workers = None, *, count: int | None = None) -> Execu
     if isinstance(workers, int):
         is_inline = workers == 1 or (count is not None and count < _WORTH_PROCESSES)
         return _make_inline() if is_inline else _make_processes(workers)
-    return workers if isinstance(workers, Executor) else _make_dask(workers)
+    return workers if isinstance(workers, Executor) else _make_dask(workers, settings)
 
 
 def resolve_workers(workers: Workers) -> Any:
@@ -92,6 +97,17 @@ def resolve_workers(workers: Workers) -> Any:
     if isinstance(workers, int) and workers < 1:
         raise UsageError(f"invalid number of workers {workers}. Use 1 or more.")
     return workers
+
+
+def check_workers(workers: Any) -> Workers:
+    """Return `workers`; `UsageError` if they are no number, address, client or executor."""
+    is_address = isinstance(workers, str) and "://" in workers
+    is_number = isinstance(workers, int) and not isinstance(workers, bool) and workers >= 1
+    is_cluster = isinstance(workers, Executor) or type(workers).__name__ == "Client"
+    if workers is not None and not (is_address or is_number or is_cluster):
+        advice = "Use a number from 1, an address such as tcp://10.0.0.1:8786, or a distributed.Client."
+        raise UsageError(f"invalid number of workers {workers!r}. {advice}")
+    return workers  # type: ignore[no-any-return]
 
 
 def count_default_workers() -> int:
@@ -113,7 +129,8 @@ def _make_processes(workers: int) -> Executor:
     return ProcessExecutor(workers)
 
 
-def _make_dask(workers: Any) -> Executor:
+def _make_dask(workers: Any, settings: ClusterSettings | None) -> Executor:
+    from geographer.base.executors.cluster_settings import ClusterSettings
     from geographer.base.executors.dask_cluster import DaskExecutor
 
-    return DaskExecutor(workers)
+    return DaskExecutor(workers, settings or ClusterSettings())

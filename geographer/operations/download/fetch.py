@@ -81,7 +81,8 @@ def import_scenes(
             reason = reason.replace(f"{path}/", "")
         failed.append(FailedProduct(product, reason, **flags))
 
-    outcomes = fetch_products(source, products, folder, workers=context.workers, on_progress=context.progress)
+    fetches = context.workers if isinstance(context.workers, int) else DEFAULT_FETCHES
+    outcomes = fetch_products(source, products, folder, workers=fetches, on_progress=context.progress)
     with closing(outcomes):
         for outcome in outcomes:
             if not isinstance(outcome, FetchedProduct):

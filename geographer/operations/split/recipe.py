@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from geographer.base.errors import UsageError, quote_names
+from geographer.base.executors.executor import Workers
 from geographer.base.parameters import Parameter
 from geographer.base.values import validate_name
 from geographer.operations.split.area import (
@@ -157,7 +158,7 @@ class Split(Recipe, kw_only=True, frozen=True):
     where: Annotated[str | None, WHERE] = None
     seed: Annotated[int, Parameter("Seed of the choice among equally good assignments.", "NUMBER")] = 0
     on_conflict: Annotated[OnConflict | None, ON_CONFLICT] = None
-    workers: Annotated[int, WORKERS._replace(cli="none")] = 1
+    workers: Annotated[Workers, WORKERS._replace(cli="none")] = 1
     area: Annotated[
         str | None,
         Parameter(

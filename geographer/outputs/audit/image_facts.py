@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from geographer.base.executors.executor import make_executor
+from geographer.base.executors.executor import Workers, make_executor
+from geographer.base.executors.task_files import InputFile, locate_file
 from geographer.base.progress import ProgressCallback
 from geographer.rasters.images import Describe, ImageFacts, read_image
 
@@ -19,15 +20,16 @@ def read_image_facts(
     paths: Sequence[str],
     describe: Describe | None = None,
     *,
-    workers: int = 1,
+    workers: Workers = 1,
     progress: ProgressCallback,
 ) -> dict[str, ImageFacts]:
-    """Read the images with these relative paths, one after the other on each of `workers` cores.
+    """Read the images with these relative paths, in batches by `workers`.
 
     `describe` makes a description of pixels of shape (bands, rows, columns); several workers import it.
     """
     batches = (tuple(paths[start : start + _BATCH]) for start in range(0, len(paths), _BATCH))
-    results = make_executor(workers).run(partial(_read_batch, str(root), describe), batches)
+    executor = make_executor(workers, count=len(paths))
+    results = executor.run(partial(_read_batch, str(root), describe), batches, inputs=partial(_list_inputs, root))
     facts = {}
     for number, (path, image_facts) in enumerate(zip(paths, results, strict=True), 1):
         facts[path] = image_facts
@@ -37,4 +39,8 @@ def read_image_facts(
 
 def _read_batch(root: str, describe: Describe | None, paths: Iterable[str]) -> Iterator[ImageFacts]:
     for path in paths:
-        yield read_image(Path(root, path), describe)
+        yield read_image(locate_file(Path(root, path)), describe)
+
+
+def _list_inputs(root: Path, paths: Iterable[str]) -> list[InputFile]:
+    return [InputFile(root / path) for path in paths]

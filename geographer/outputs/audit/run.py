@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from geographer.base.errors import NotFoundError, StorageError, UsageError
+from geographer.base.executors.executor import Workers
 from geographer.base.progress import ProgressCallback, ignore_progress, show_notebook_progress
 from geographer.base.text import format_count
 from geographer.outputs.audit.checks import duplicates, files, ground, names, near_duplicates, objects
@@ -38,7 +39,7 @@ class AuditOptions(NamedTuple):
 
     buffer_m: float | None = None
     with_near_duplicates: bool = True
-    workers: int = 1
+    workers: Workers = 1
     progress: ProgressCallback = ignore_progress
 
 
@@ -48,7 +49,7 @@ def audit_dataset(
     *,
     buffer: float | None = None,
     near_duplicates: bool = True,
-    workers: int = 1,
+    workers: Workers = 1,
     progress: ProgressCallback = show_notebook_progress,
 ) -> AuditReport:
     """Audit a dataset in any layout for leakage between its subsets, damage and labels that contradict.
@@ -63,7 +64,7 @@ def audit_dataset(
             one.
         buffer: The distance in metres that subsets must have; None to only measure it.
         near_duplicates: Compare the pixels of images by perceptual hashes, too.
-        workers: The number of processes that read images.
+        workers: The number of processes that read images, or a client or the address of a Dask scheduler.
         progress: Called with the phase, the number of items done, and their total.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from geographer.base.errors import GeographerError
+from geographer.base.executors.executor import Workers
 from geographer.base.logged_warnings import discard_logged_warnings
 from geographer.outputs.rerun.compare import describe_error
 from geographer.outputs.rerun.made_files import FileKey, MadeFile, list_made_files
@@ -18,7 +19,7 @@ from geographer.storage.workspace.source_rasters import ReplacingFile
 
 
 def measure_drift(
-    work: UnitOfWork, location: Location, replacing: Mapping[str, ReplacingFile], *, workers: int = 1
+    work: UnitOfWork, location: Location, replacing: Mapping[str, ReplacingFile], *, workers: Workers = 1
 ) -> dict[str, list[FileResult]]:
     """Make the chips and labels of a revision from other files of their rasters, and compare them.
 
@@ -26,7 +27,7 @@ def measure_drift(
         work: The dataset.
         location: The revision.
         replacing: Files that are read in place of those of rasters, by id; they are on the rasters' grids.
-        workers: The number of processes that make files.
+        workers: The number of processes that make files, or a client or the address of a Dask scheduler.
 
     Returns:
         The results of the files that read one of the rasters, or a chip of one, by the raster's id.
@@ -49,7 +50,7 @@ class _DriftMeasurement:
         self._root_of = {raster_id: raster_id for raster_id in replacing}
         self.results: dict[str, list[FileResult]] = {raster_id: [] for raster_id in replacing}
 
-    def replay_event(self, scratch: ScratchFolder, digest: str, files: Sequence[MadeFile], workers: int) -> None:
+    def replay_event(self, scratch: ScratchFolder, digest: str, files: Sequence[MadeFile], workers: Workers) -> None:
         """Make those files of an event that read what is replaced."""
         logged = read_logged_event(self._work, digest)
         source_of: dict[FileKey, str] = {

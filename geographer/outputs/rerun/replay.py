@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from geographer.base.errors import CorruptError
+from geographer.base.executors.executor import Workers
 from geographer.base.values import Checksums
 from geographer.outputs.rerun.made_files import FileKey, RecordedOutcome, read_outcome
 from geographer.outputs.rerun.plans import PlanDifference, compare_plans
@@ -188,7 +189,7 @@ class BuiltFiles(NamedTuple):
     payload: EventPayload
 
 
-def build_again(replay: Replay, work: UnitOfWork, workers: int) -> BuiltFiles:
+def build_again(replay: Replay, work: UnitOfWork, workers: Workers) -> BuiltFiles:
     """Build the files of a plan in the event's folder."""
     staging = replay.folder / "staging"
     staging.mkdir()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from geographer.base.errors import GeographerError, NotFoundError
+from geographer.base.executors.executor import Workers
 from geographer.base.logged_warnings import discard_logged_warnings
 from geographer.outputs.rerun.compare import FileDifference, Result, compare_files, describe_error
 from geographer.outputs.rerun.made_files import MadeFile, find_first_event, list_made_files
@@ -35,7 +36,7 @@ def rerun_revision(
     at: str | int | None = None,
     *,
     recipe: str | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     commands: bool = False,
 ) -> RerunReport:
     """Make the derived files of a revision again in a scratch folder, and compare them with the recorded ones.
@@ -47,7 +48,7 @@ def rerun_revision(
         work: The dataset.
         at: The revision; None: the head.
         recipe: Only the files of this recipe, label or collection.
-        workers: The number of processes that build files.
+        workers: The number of processes that build files, or a client or the address of a Dask scheduler.
         commands: Run the commands that `geographer run` recorded again; only if you trust their authors.
 
     Raises:
@@ -122,7 +123,7 @@ class _EventRerun:
         self._position = 0
         self.results: list[FileResult] = []
 
-    def replay_event(self, workers: int) -> EventResult:
+    def replay_event(self, workers: Workers) -> EventResult:
         """Plan and build the files again, and compare them."""
         logged = read_logged_event(self._work, self._digest)
         self._position = logged.location.position
@@ -156,7 +157,7 @@ class _EventRerun:
         others = [file for file in self._files if file.object_key not in known]
         self.results += [self._make_result(file, "not made", reason) for file in others]
 
-    def _compare_built(self, logged: LoggedEvent, replay: Replay, workers: int) -> Iterator[FileResult]:
+    def _compare_built(self, logged: LoggedEvent, replay: Replay, workers: Workers) -> Iterator[FileResult]:
         built = build_again(replay, self._work, workers)
         for file in self._files:
             key = file.file_key

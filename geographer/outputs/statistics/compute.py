@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import UsageError
-from geographer.base.executors.executor import make_executor
+from geographer.base.executors.executor import Workers, check_workers, make_executor
+from geographer.base.executors.task_files import InputFile
 from geographer.outputs.samples.selection import SampleSelection, stage_samples
 from geographer.outputs.samples.training_rows import TrainingLabel, list_training_labels
 from geographer.outputs.statistics.cache import StatisticsCache, make_key
@@ -40,11 +41,11 @@ _DIGEST: Final = "SELECT digest FROM chain_event WHERE position = $position"
 
 
 class StatisticsOptions(NamedTuple):
-    """The percentiles, from 0 to 100, the number of bins of histograms, and the number of processes that read files."""
+    """The percentiles, from 0 to 100, the number of bins of histograms, and who reads files."""
 
     percentiles: Sequence[float] = PERCENTILES
     bins: int = BINS
-    workers: int = 1
+    workers: Workers = 1
 
 
 class _FileSet(NamedTuple):
@@ -81,10 +82,9 @@ def make_options(percentiles: Any, bins: Any, workers: Any) -> StatisticsOptions
     if not isinstance(values, Iterable) or isinstance(values, str):
         raise UsageError(f"invalid percentiles {values!r}. Use numbers from 0 to 100.")
     numbers = sorted({_read_percentile(value) for value in values})
-    for name, value, limit in (("number of bins", bins, _MAX_BINS), ("number of workers", workers, 1 << 10)):
-        if not isinstance(value, int) or not 1 <= value <= limit:
-            raise UsageError(f"invalid {name} {value!r}. Use a whole number from 1 to {limit:,}.")
-    return StatisticsOptions(tuple(numbers), bins, workers)
+    if not isinstance(bins, int) or not 1 <= bins <= _MAX_BINS:
+        raise UsageError(f"invalid number of bins {bins!r}. Use a whole number from 1 to {_MAX_BINS:,}.")
+    return StatisticsOptions(tuple(numbers), bins, check_workers(workers))
 
 
 def _read_percentile(value: Any) -> float:
@@ -147,7 +147,7 @@ class _StatisticsPlan:
                 key = make_key([label.kind, label.ignore], [sha256 for _, sha256 in files])
                 yield _FileSet(part, label, [raster_id for raster_id, _ in files], key)
 
-    def count_pixels(self, work: UnitOfWork, workers: int) -> list[ImageCounts | ClassCounts]:
+    def count_pixels(self, work: UnitOfWork, workers: Workers) -> list[ImageCounts | ClassCounts]:
         """Return the counts of each file set: of the cache, or read now, and then kept."""
         from geographer.rasters.pixel_counts import ClassCounts, ImageCounts
 
@@ -162,7 +162,8 @@ class _StatisticsPlan:
                 missing.append(index)
         batches = self._list_batches(work, missing)
         total, done = sum(len(batch.files) for batch in batches), 0
-        for batch, added in zip(batches, make_executor(workers).run(count_batch, batches), strict=True):
+        executor = make_executor(workers, count=total)
+        for batch, added in zip(batches, executor.run(count_batch, batches, inputs=_list_inputs), strict=True):
             counts[batch.number].merge_counts(added)
             done += len(batch.files)
             work.progress("files read", done, total)
@@ -250,6 +251,13 @@ def count_batch(batch: _Batch) -> Iterable[ImageCounts | ClassCounts]:
         return [count_images(batch.files)]
     is_multilabel = batch.label.kind == "multilabel"
     return [count_class_pixels(batch.files, is_multilabel=is_multilabel, ignore=batch.label.ignore)]
+
+
+def _list_inputs(batch: _Batch) -> Iterator[InputFile]:
+    from geographer.rasters.input_files import list_input_files
+
+    for path, with_sidecars in batch.files:
+        yield from list_input_files(path, with_sidecars=with_sidecars)
 
 
 def _make_path(file: ChipFile) -> RasterPath:

@@ -1,0 +1,22 @@
+"""The files that GDAL reads with a raster: what a task that opens it needs on another machine."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from geographer.base.errors import GeographerError
+from geographer.base.executors.task_files import InputFile
+from geographer.rasters.read import open_raster
+
+
+def list_input_files(path: str | Path, *, md5: str | None = None, with_sidecars: bool = False) -> list[InputFile]:
+    """Return a raster's file, whose MD5 may be known, and with `with_sidecars` those that GDAL reads beside it.
+
+    A raster that cannot be opened has only its own file: the task that opens it raises the error.
+    """
+    files = [InputFile(path, md5)]
+    if with_sidecars and Path(path).is_file():
+        with suppress(GeographerError), open_raster(Path(path)) as raster:
+            files += [InputFile(file) for file in raster.files if Path(file) != Path(path) and Path(file).is_file()]
+    return files
