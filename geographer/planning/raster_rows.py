@@ -59,12 +59,18 @@ class RasterOptions(NamedTuple):
 
 
 def describe_raster(
-    path: Path, options: RasterOptions, reference_path: str | None = None, embedded: Path | None = None
+    path: Path,
+    options: RasterOptions,
+    reference_path: str | None = None,
+    embedded: Path | None = None,
+    *,
+    file: Path | None = None,
 ) -> tuple[RasterRow, Checksums, Mapping[str, str]]:
     """Read a raster file, all of its pixels included, and return its log row, checksums and GDAL tags.
 
     The log records `reference_path` for a file that stays in place (see `Roots.record_files`). `embedded` is stored in
-    place of the file, see `embed_sidecar_metadata`.
+    place of the file, see `embed_sidecar_metadata`. `file` is where this machine has the raster at `path`, if it is
+    elsewhere.
 
     Raises:
         UsageError: The file is not a raster, has no CRS or depends on sidecar files.
@@ -75,15 +81,16 @@ def describe_raster(
     from geographer.rasters.read import read_raster_info
     from geographer.rasters.sidecars import reject_sidecars
 
-    info = read_raster_info(path, crs=options.crs, footprint=options.footprint, acquired=options.acquired)
+    file = file or path
+    info = read_raster_info(file, crs=options.crs, footprint=options.footprint, acquired=options.acquired)
     if reference_path is not None:
         storage, log_path = "reference", reference_path
     else:
-        reject_sidecars(path, info, crs=options.crs, footprint=options.footprint, embedded=embedded)
+        reject_sidecars(file, info, crs=options.crs, footprint=options.footprint, embedded=embedded)
         storage, log_path = "dvc", make_stored_path(path, options.collection, options.id_folders)
-    checksums = compute_checksums(embedded or path)
-    pixel_digest = compute_pixel_digest(embedded or path, crs=options.crs)
-    if embedded and pixel_digest != compute_pixel_digest(path, crs=options.crs):
+    checksums = compute_checksums(embedded or file)
+    pixel_digest = compute_pixel_digest(embedded or file, crs=options.crs)
+    if embedded and pixel_digest != compute_pixel_digest(file, crs=options.crs):
         raise CorruptError(f"the pixels of raster '{path}' were not copied exactly. Convert it with gdal_translate.")
     row: RasterRow = {
         "raster_id": make_raster_id(path, options.id_folders),

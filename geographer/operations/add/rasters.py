@@ -2,22 +2,21 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, ClassVar, Final, NamedTuple
 
 import msgspec
 
-from geographer.base.atomic_files import TEMPORARY_FILES, translate_os_errors
 from geographer.base.errors import ConflictError, GeographerError, UsageError, quote_names, quote_objects
+from geographer.base.executors.executor import Workers
 from geographer.base.parameters import Parameter
-from geographer.base.progress import iter_with_progress
 from geographer.base.redaction import require_no_credentials
 from geographer.base.text import quote_start
-from geographer.base.values import Checksums, validate_name
+from geographer.base.values import validate_name
+from geographer.operations.add.describe_files import DescribedFile, RasterTask, describe_files
 from geographer.operations.add.events import RastersAdded
 from geographer.operations.add.features import Replace
 from geographer.operations.add.gdal_tags import make_tag_columns
@@ -29,10 +28,10 @@ from geographer.planning.raster_rows import (
     RasterOptions,
     RasterRow,
     StorageMode,
-    describe_raster,
     make_raster_rows,
     make_stored_path,
 )
+from geographer.planning.recipe import WORKERS
 from geographer.planning.reference_change import ReferenceChange
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXTS, CrsText, OnError, list_values
 from geographer.planning.vectors.crs import normalise_crs
@@ -91,16 +90,6 @@ ExistingRasters = Mapping[str, ExistingRaster]
 """Rasters of the dataset by id."""
 
 
-class DescribedFile(NamedTuple):
-    """A raster file with its log row, checksums and GDAL tags; `is_embedded`: stored with metadata of its sidecars."""
-
-    path: Path
-    row: RasterRow
-    checksums: Checksums
-    tags: Mapping[str, str]
-    is_embedded: bool
-
-
 class RasterPaths(Request, frozen=True):
     """A request about raster files and folders."""
 
@@ -130,6 +119,7 @@ class AddRasters(RasterPaths, kw_only=True, frozen=True):
     id_folders: Annotated[int | None, _ID_FOLDERS] = None
     on_error: OnError = "fail"
     replace: Replace = False
+    workers: Annotated[Workers, WORKERS] = 1
 
     def make_plan(self, revision: Revision, context: PlanContext, /) -> Change:
         """See `plan_raster_addition`."""
@@ -226,35 +216,27 @@ def _describe_files(
 ) -> tuple[list[DescribedFile], NamedTexts]:
     """Return the valid files, and the names of invalid ones with the reasons."""
     names = (request.collection, request.crs, request.footprint, request.acquired, request.id_folders or 0)
-    options = RasterOptions(*names)
+    tasks = [RasterTask(path, references.path_by_file.get(path)) for path in files]
     described, skipped = [], []
-    for path in iter_with_progress(files, "rasters read", context.progress):
-        try:
-            with _embed_temporarily(context.root, path, request.mode) as embedded:
-                row, checksums, tags = describe_raster(path, options, references.path_by_file.get(path), embedded)
-            _reject_unusable_crs(revision, path, row["crs"])
-            require_no_credentials("path of a raster", [row["path"]])
-            described.append(DescribedFile(path, row, checksums, tags, embedded is not None))
-        except GeographerError as error:
-            if request.on_error == "fail":
-                raise
-            skipped.append((path.name, str(error)))
+    results = describe_files(tasks, RasterOptions(*names), context.root, request.workers, context.progress)
+    with closing(results):
+        for path, result in zip(files, results, strict=True):
+            try:
+                described.append(_require_usable(revision, result))
+            except GeographerError as error:
+                if request.on_error == "fail":
+                    raise
+                skipped.append((path.name, str(error)))
     return described, skipped
 
 
-@contextmanager
-def _embed_temporarily(root: Path, path: Path, mode: StorageMode) -> Iterator[Path | None]:
-    """Yield the file that is stored for a raster whose sidecars hold metadata of its bands; None: the raster itself."""
-    from geographer.rasters.sidecars import embed_sidecar_metadata, find_sidecar_metadata
-
-    if mode == "reference" or not find_sidecar_metadata(path):
-        yield None
-        return
-    with TemporaryDirectory(prefix=TEMPORARY_FILES.removesuffix("*"), dir=root) as folder:
-        target = Path(folder) / path.name
-        with translate_os_errors(target):
-            embed_sidecar_metadata(path, target)
-        yield target
+def _require_usable(revision: Revision, result: DescribedFile | GeographerError) -> DescribedFile:
+    """Return the description of a file that the dataset can have; raise its error, if it has one."""
+    if isinstance(result, GeographerError):
+        raise result
+    _reject_unusable_crs(revision, result.path, result.row["crs"])
+    require_no_credentials("path of a raster", [result.row["path"]])
+    return result
 
 
 def _reject_unusable_crs(revision: Revision, path: Path, crs: str) -> None:

@@ -40,6 +40,8 @@ _MAX_DESCRIBED: Final = 5
 
 logger = logging.getLogger(__name__)
 
+_DEFAULT_FETCHES: Final = 4
+
 
 class ImportedScene(NamedTuple):
     """A scene converted to a GeoTIFF: its row for the log, columns that describe the product, and the staged file."""
@@ -81,7 +83,7 @@ def import_scenes(
             reason = reason.replace(f"{path}/", "")
         failed.append(FailedProduct(product, reason, **flags))
 
-    fetches = context.workers if isinstance(context.workers, int) else DEFAULT_FETCHES
+    fetches = context.workers if isinstance(context.workers, int) else _DEFAULT_FETCHES
     outcomes = fetch_products(source, products, folder, workers=fetches, on_progress=context.progress)
     with closing(outcomes):
         for outcome in outcomes:
