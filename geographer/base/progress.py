@@ -18,6 +18,19 @@ _DELAY_S: Final = 0.5
 _INTERVAL_S: Final = 0.25
 
 
+_activity: Final = [""]
+
+
+def show_activity(text: str) -> None:
+    """Set what progress displays show beside the number of items, such as `8 tasks done, 4 on 2 threads of workers`."""
+    _activity[0] = text
+
+
+def read_activity() -> str:
+    """Return what `show_activity` set; empty: nothing."""
+    return _activity[0]
+
+
 def ignore_progress(_phase: str, _done: int, _total: int) -> None:
     """Discard progress reports."""
 

@@ -13,6 +13,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from geographer.base.errors import UsageError
+from geographer.base.executors.task_files import locate_file
 from geographer.base.text import format_count
 from geographer.base.values import Checksums, Grid, LabelForm, Window
 from geographer.rasters.crs import crs_to_text, parse_crs
@@ -207,11 +208,11 @@ def cut_label_windows(windows: Sequence[LabelWindow]) -> Iterator[tuple[Checksum
         StorageError: a file cannot be written; no partial file is left.
     """
     for path, group in groupby(windows, key=lambda window: window.path):
-        with open_raster(Path(path), with_sidecars=False) as file:
+        with open_raster(locate_file(path), with_sidecars=False) as file:
             names = tuple(name for name in file.descriptions if name is not None)
             for window in group:
                 pixels = read_label_window(file, window.window, window.padding)
-                yield write_label_pixels(Path(window.destination), pixels, window.grid, window.raster_id, names)
+                yield write_label_pixels(locate_file(window.destination), pixels, window.grid, window.raster_id, names)
 
 
 def read_label_window(file: DatasetReader, window: Window, padding: int) -> NDArray[np.generic]:

@@ -14,6 +14,7 @@ from rasterio.io import DatasetWriter, MemoryFile
 
 from geographer.base.atomic_files import write_atomic
 from geographer.base.errors import StorageError
+from geographer.base.executors.task_files import report_md5
 from geographer.base.values import Checksums, Grid, Transform
 from geographer.rasters.checksums import compute_content_checksums
 from geographer.rasters.nodata import PLACEHOLDER, is_wide_nodata, write_wide_nodata
@@ -83,7 +84,9 @@ def write_and_hash(destination: Path, content: bytes, pixels: NDArray[np.generic
     if not destination.parent.exists():
         raise StorageError(f"cannot write '{destination}': its folder does not exist.")
     write_atomic(destination, content)
-    return compute_content_checksums(content), compute_array_digest(pixels, grid)
+    checksums = compute_content_checksums(content)
+    report_md5(destination, checksums.md5)
+    return checksums, compute_array_digest(pixels, grid)
 
 
 def make_creation_options(metadata: GeoTiffMetadata, height: int, width: int) -> dict[str, object]:

@@ -23,6 +23,7 @@ from geographer.storage.author import read_author
 from geographer.storage.branch_databases import BranchDatabases
 from geographer.storage.database.connection import Database, open_transaction
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, make_staging_folder
+from geographer.storage.dvc.dataset_executor import open_batch_journal
 from geographer.storage.dvc.store import Store
 from geographer.storage.events import EMPTY_LOG_HEAD, ChangeResult, CommitInfo, Event, EventPayload, Head
 from geographer.storage.events.payload import find_payload_class, parse_payload
@@ -150,8 +151,9 @@ class UnitOfWork:
         if request.dry_run or not is_needed:
             result = _make_result(head, plan.event, changed=False)
             return result._replace(would_change=is_needed, preview=getattr(plan, "preview", None))
-        with make_staging_folder(self.root) as staging:
-            change = plan.build_outputs(BuildContext(self.root, staging, request.max_workers, self.progress))
+        with make_staging_folder(self.root) as staging, open_batch_journal(self.root) as journal:
+            context = BuildContext(self.root, staging, request.max_workers, self.progress, journal=journal)
+            change = plan.build_outputs(context)
             if change.is_empty and not must_record:
                 return _make_result(head, change.event, changed=False)
             if change.check_still_valid is not None and request.expected_head is None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 _locate: Final[ContextVar[Callable[[Path], Path] | None]] = ContextVar("locate_file", default=None)
+_md5s: Final[ContextVar[dict[str, str] | None]] = ContextVar("md5s_of_outputs", default=None)
 
 
 class InputFile(NamedTuple):
@@ -34,3 +36,22 @@ def locate_file(path: str | Path) -> Path:
     """
     locate = _locate.get()
     return Path(path) if locate is None else locate(Path(path))
+
+
+def report_md5(located: Path, md5: str) -> None:
+    """Keep the MD5 of an output that was hashed while it was written, so that an executor need not read it again."""
+    md5s = _md5s.get()
+    if md5s is not None:
+        md5s[str(located)] = md5
+
+
+@contextmanager
+def use_task_files(locate: Callable[[Path], Path] | None) -> Iterator[dict[str, str]]:
+    """Let `locate_file` call a function during the block; yield the MD5s that the block reports, by located path."""
+    md5s: dict[str, str] = {}
+    tokens = _locate.set(locate), _md5s.set(md5s)
+    try:
+        yield md5s
+    finally:
+        _locate.reset(tokens[0])
+        _md5s.reset(tokens[1])

@@ -385,7 +385,7 @@ class CutPlan:
             grid = (raster["crs"], source.is_referenced)
             tasks.append(ChipTask(str(source.path), chip.window, str(destination), bands, padding, *grid))
         self._context.sources.require_intact(chip.raster_id for chip in self.chips)
-        for result in cut_chips(tasks, workers=context.count_workers(len(tasks))):
+        for result in cut_chips(tasks, workers=context.make_executor(len(tasks)), md5s=self._context.sources.list_md5s()):
             rows.append(self._make_row(self.chips[result.index], result))
             files.append((Path(result.destination), result.checksums))
             context.progress("chips cut", len(rows), len(tasks))

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from geographer.base.executors.executor import make_executor
+from geographer.base.executors.task_files import InputFile
 from geographer.base.values import Checksums, Grid, Window
 from geographer.operations.cut.windows.chips import Chip
 from geographer.planning.label_files import AddedLabel, list_added_labels, list_unfit_labels, make_label_path
@@ -112,7 +112,14 @@ class ChipLabels:
             )
         result = LabelRows([("removed", *key) for key in self.removed], [])
         batches = _make_batches(windows)
-        made = make_executor(context.count_workers(len(windows))).run(cut_label_windows, batches)
+        md5s = {str(label.path): label.checksums.md5 for labels in self._parents.values() for label in labels.values()}
+        made = context.make_executor(len(windows)).run(
+            cut_label_windows,
+            batches,
+            inputs=lambda batch: [InputFile(path, md5s[path]) for path in {window.path: 0 for window in batch}],
+            outputs=lambda batch: [window.destination for window in batch],
+            result_type=tuple[Checksums, str],
+        )
         for item, cut, (checksums, digest) in zip(ordered, windows, made, strict=True):
             label_path = self._make_path(item)
             if item.existing != (label_path, checksums.sha256):

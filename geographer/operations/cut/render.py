@@ -1,19 +1,23 @@
 """Cut chips: copy windows of rasters, pixel for pixel, into GeoTIFFs with the raster's metadata."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cache, partial
+from itertools import chain, groupby
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
-from geographer.base.executors.executor import make_executor
+from geographer.base.executors.executor import Workers, make_executor
+from geographer.base.executors.task_files import InputFile, locate_file
 from geographer.base.values import Checksums, Grid, Window
+from geographer.rasters.input_files import list_input_files
 from geographer.rasters.read import open_raster
 from geographer.rasters.windows import WindowReader
 from geographer.rasters.write import encode_geotiff, write_and_hash
@@ -64,7 +68,9 @@ _ChipWriter = Callable[[], ChipResult]
 _IndexedTask = tuple[int, ChipTask]
 
 
-def cut_chips(tasks: Sequence[ChipTask], *, workers: int = 1) -> Iterator[ChipResult]:
+def cut_chips(
+    tasks: Sequence[ChipTask], *, workers: Workers = 1, md5s: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[ChipResult]:
     """Make the chips and yield their results in the order of `tasks`, each when it and all before it are done.
 
     A chip's pixels equal those of its window; nothing is resampled. Dtype, nodata, CRS, transform, colours, names,
@@ -72,7 +78,7 @@ def cut_chips(tasks: Sequence[ChipTask], *, workers: int = 1) -> Iterator[ChipRe
     they describe the whole raster. In padding, the mask and an alpha band are 0, whatever `pad_value` is.
 
     Chips are made raster by raster in the order of blocks, so that each block is decoded once while in GDAL's cache.
-    The number of processes does not affect the files.
+    Who does the work does not affect the files. `md5s` are those of rasters by path, as far as they are known.
 
     Raises:
         NotFoundError: A raster does not exist.
@@ -84,20 +90,48 @@ def cut_chips(tasks: Sequence[ChipTask], *, workers: int = 1) -> Iterator[ChipRe
         raise ValueError("two chips have the same destination")
     done: dict[int, ChipResult] = {}
     next_index = 0
+    executor = make_executor(workers, count=len(tasks))
     # With several workers, every core has a process already, and needs no thread to write.
-    cut_batch = _cut_batch_with_thread if workers == 1 else _cut_batch
-    for result in make_executor(workers).run(cut_batch, _make_batches(tasks, workers)):
+    cut_batch = _cut_batch_with_thread if executor.slots == 1 else _cut_batch
+    list_inputs = cache(partial(_list_inputs, md5s=md5s))
+    results = executor.run(
+        cut_batch,
+        _make_batches(tasks, executor.slots),
+        inputs=lambda batch: chain.from_iterable(map(list_inputs, {task.opened_raster: 0 for _, task in batch})),
+        outputs=lambda batch: [task.destination for _, task in batch],
+        result_type=ChipResult,
+    )
+    for result in results:
         done[result.index] = result
         while next_index in done:
             yield done.pop(next_index)
             next_index += 1
 
 
-def _make_batches(tasks: Sequence[ChipTask], workers: int) -> Iterator[list[_IndexedTask]]:
-    """Sort tasks by raster and position and split them; a single worker gets one batch, so it opens rasters once."""
+def _make_batches(tasks: Sequence[ChipTask], slots: int) -> Iterator[list[_IndexedTask]]:
+    """Sort tasks by raster and position, and split them: by raster, where a batch holds all of its chips.
+
+    One slot gets one batch, so it opens each raster once.
+    """
     ordered = sorted(enumerate(tasks), key=lambda item: (item[1].raster_path, item[1].window.row, item[1].window.col))
-    length = len(ordered) if workers == 1 else min(_MAX_BATCH, -(-len(ordered) // workers))
-    return (ordered[start : start + length] for start in range(0, len(ordered), length or 1))
+    limit = len(ordered) if slots == 1 else min(_MAX_BATCH, -(-len(ordered) // slots))
+    batch: list[_IndexedTask] = []
+    for _, group in groupby(ordered, key=lambda item: item[1].raster_path):
+        items = list(group)
+        if batch and len(batch) + len(items) > limit:
+            yield batch
+            batch = []
+        batch += items
+        while len(batch) > limit:
+            yield batch[:limit]
+            batch = batch[limit:]
+    if batch:
+        yield batch
+
+
+def _list_inputs(opened: tuple[str, str | None, bool], md5s: Mapping[str, str]) -> list[InputFile]:
+    path, _, with_sidecars = opened
+    return list_input_files(path, md5=md5s.get(path), with_sidecars=with_sidecars)
 
 
 def _cut_batch(batch: list[_IndexedTask]) -> Iterator[ChipResult]:
@@ -119,7 +153,7 @@ def _cut_batch_with_thread(batch: list[_IndexedTask]) -> Iterator[ChipResult]:
 def _encode_chips(batch: list[_IndexedTask]) -> Iterator[_ChipWriter]:
     """Read and compress the chips in the order of blocks; yield functions that write and hash them."""
     for (path, crs, with_sidecars), tasks in groupby(batch, key=lambda item: item[1].opened_raster):
-        with closing(open_raster(Path(path), with_sidecars=with_sidecars)) as raster:
+        with closing(open_raster(locate_file(path), with_sidecars=with_sidecars)) as raster:
             reader = _ChipReader(raster, crs)
             for index, task in reader.sort_by_block(list(tasks)):
                 yield reader.encode_chip(index, task)
@@ -148,10 +182,10 @@ class _ChipReader:
         bands = task.bands or tuple(self._raster.indexes)
         metadata, grid = self._windows.read_metadata(bands), self._windows.make_grid(task.window)
         pixels, mask = self._read_pixels(task, bands)
-        content = encode_geotiff(pixels, metadata, grid.transform, mask)
+        content, destination = encode_geotiff(pixels, metadata, grid.transform, mask), locate_file(task.destination)
 
         def write_chip() -> ChipResult:
-            checksums, digest = write_and_hash(Path(task.destination), content, pixels, grid)
+            checksums, digest = write_and_hash(destination, content, pixels, grid)
             number, dtype, nodata = metadata.count, metadata.dtype, metadata.nodata
             return ChipResult(index, task.destination, checksums, digest, grid, number, dtype, nodata)
 

@@ -196,7 +196,7 @@ class LabelPlan:
         self._sources.require_intact()
         results: list[tuple[OutdatedLabel, LabelResult]] = []
         count, noun = len(self._outdated), self.recipe.noun
-        workers = context.count_workers(count)
+        workers = context.make_executor(count)
         labels = render_labels(self._iter_tasks(context), self.recipe, self._settings, workers=workers)
         for pair in zip(self._outdated, labels, strict=True):
             results.append(pair)

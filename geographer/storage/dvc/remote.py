@@ -39,6 +39,8 @@ from geographer.storage.dvc.retained import is_object_name
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
+    from geographer.base.executors.object_store import ObjectStore
+
 HEADS_FOLDER: Final = "heads"
 """The folder of the published heads in a remote."""
 _BRANCH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -149,6 +151,23 @@ class Remote:
         """Delete objects; those that are not there are skipped."""
         with self._translate_errors():
             self._files.delete_files(map(make_object_path, md5s))
+
+    def open_object_store(self) -> ObjectStore:
+        """Return the remote's objects as a store that a client shares with the workers of a cluster.
+
+        `UsageError` for HTTP, which can only be read.
+        """
+        if isinstance(self._files, HttpFiles):
+            raise UsageError(
+                f"the remote '{self.name}' ({self.url}) can only be read, so workers cannot send files through it. Name "
+                "another one, or a URL, in GEOGRAPHER_STORE."
+            )
+        from geographer.base.executors.object_store import ObjectStore
+
+        with self._translate_errors():
+            if self._files.filesystem.protocol == "local":
+                return ObjectStore.open_url(Path(self._files.folder).absolute().as_uri())
+            return ObjectStore(self._files.filesystem.fs, self._files.folder, self.url)
 
     def make_error(self, error: Exception) -> GeographerError:
         """Return the error that tells the user of a failure of the remote."""

@@ -97,6 +97,11 @@ class SourceRasters:
         raster = self.raster_by_id[raster_id]
         return open_raster(raster.path, with_sidecars=raster.is_referenced)
 
+    def list_md5s(self) -> dict[str, str]:
+        """Return the MD5s of stored files by path; referenced ones may have other bytes with the recorded pixels."""
+        stored = (raster for raster in self.raster_by_id.values() if not raster.is_referenced)
+        return {str(raster.path): raster.checksums.md5 for raster in stored}
+
     def select_rasters(self, raster_ids: Collection[str]) -> None:
         """Forget all rasters but these."""
         self.raster_by_id = {id: raster for id, raster in self.raster_by_id.items() if id in raster_ids}

@@ -1,11 +1,11 @@
 """Render box labels: a JSON file for each raster with its objects' boxes in pixel coordinates."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geographer.algorithms.bounding_boxes import compute_boxes
 from geographer.base.atomic_files import write_atomic
 from geographer.base.canonical_json import canonical_json
+from geographer.base.executors.task_files import locate_file
 from geographer.operations.label.rendering.pixel_geometries import to_pixel_geometries
 from geographer.operations.label.tasks import LabelledObject, LabelResult, LabelTask
 from geographer.planning.up_to_date_labels import LabelSettings
@@ -38,6 +38,6 @@ def render_boxes(task: LabelTask, recipe: "LabelBoxes", _settings: LabelSettings
         "objects": entries,
     }
     content = canonical_json(document).encode() + b"\n"
-    write_atomic(Path(task.destination), content)
+    write_atomic(locate_file(task.destination), content)
     checksums = compute_content_checksums(content)
     return LabelResult(task.destination, checksums, None, tuple(objects), {"dropped": tuple(dropped)})

@@ -1,6 +1,5 @@
 """Render integer labels: class masks, instances, and multilabels with one band for each class."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +7,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geographer.base.errors import UsageError
+from geographer.base.executors.task_files import locate_file
 from geographer.operations.label.events import Note
 from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, to_pixel_geometries
 from geographer.operations.label.rendering.render import write_label
@@ -106,7 +106,7 @@ def sort_for_drawing(shapes: PixelGeometries, overlap: Overlap) -> list[int]:
 def _read_invalid_mask(task: LabelTask) -> NDArray[np.bool_]:
     """Return the pixels without valid data (by nodata, alpha or mask band) and padding, shape (rows, columns)."""
     with (
-        open_raster(Path(task.raster_path), with_sidecars=task.with_sidecars) as source,
+        open_raster(locate_file(task.raster_path), with_sidecars=task.with_sidecars) as source,
         translate_read_errors(task.raster_path),
     ):
         mask: NDArray[np.uint8] = source.dataset_mask()
