@@ -25,6 +25,8 @@ def status_command(dataset: DatasetReader, as_json: bool) -> None:
         text = (", ".join(map(str, value)) or "none") if isinstance(value, list) else value
         click.echo(f"{name:<10} {text}")
     click.echo(f"lock       {sharing.lock}")
+    if sharing.partial is not None:
+        click.echo(f"partial    {sharing.partial}")
     for path in sharing.dvc_files:
         click.echo(f"dvc file   {path} is not that of any revision of the log")
     for remote in sharing.remotes:

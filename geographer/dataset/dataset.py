@@ -33,6 +33,7 @@ from geographer.operations.cut.boxes import CutBoxes
 from geographer.operations.cut.cover import CutCover
 from geographer.operations.cut.custom import CutCustom
 from geographer.operations.cut.grid import CutGrid
+from geographer.operations.cut.materialise import MaterialiseChips
 from geographer.operations.describe import DescribeDataset
 from geographer.operations.download.events import RastersDownloaded
 from geographer.operations.download.recipe import Download
@@ -208,10 +209,19 @@ class Dataset(BranchingDataset):
         at: RevisionSpec = None,
         pixels: bool = True,
         revisions: "RevisionSelection" = "tags",
+        bbox: str | Sequence[float] | None = None,
+        where: str | None = None,
+        collections: str | Sequence[str] | None = None,
+        subsets: str | Sequence[str] | None = None,
+        rasters: str | Sequence[str] | None = None,
         progress: ProgressCallback = show_notebook_progress,
         command: str = "",
     ) -> Self:
         """Make a copy of a published dataset on this machine, with its history.
+
+        With a condition on rasters it is a *partial clone*: history and tables are whole, and of the files it has those
+        of the rasters that meet all conditions, of the rasters that their chips are cut from again, and of the labels
+        of both. `fetch` with conditions makes it grow.
 
         Args:
             source: A Git repository (URL or path), whose DVC remote has the history and the files; or the URL or path
@@ -222,24 +232,35 @@ class Dataset(BranchingDataset):
             at: The revision that the workspace shows. Default: that of the lock file, or the newest.
             pixels: Whether to fetch files. Without them, tables and history can be read, and `checkout` fetches files.
             revisions: Fetch the files of the head ('current'), of all 'tags' too, or of 'all' revisions.
+            bbox: Take rasters that meet this box, or show a feature in it: west, south, east, north in degrees
+                (EPSG:4326); west exceeds east across the antimeridian.
+            where: Take rasters that contain or intersect a feature for which this SQL expression is true.
+            collections: Take rasters of these collections, and the chips cut from them.
+            subsets: Take rasters in these parts of splits ('train' or 'SPLIT/train'), and the chips cut from them.
+            rasters: Take the rasters with these ids.
             progress: Called with a phase, and the numbers done and in all.
             command: The command line that the log records for later changes.
 
         Raises:
             ConflictError: the folder exists and is not an unfinished clone of the same source.
-            NotFoundError: the source has no dataset, or its remote lacks the history.
-            UsageError: the URL has credentials.
+            NotFoundError: the source has no dataset, its remote lacks the history, or it lacks a name that
+                a condition has.
+            UsageError: the URL has credentials, or a condition is invalid.
             CorruptError: what the remote delivers is not as it should be.
             StorageError: Git or the remote failed; the same call goes on.
         """
         from geographer.sharing.clone import clone_files, fetch_clone_branches, finish_clone, name_clone
         from geographer.sharing.fetch import fetch_clone_objects, retain_tags
+        from geographer.sharing.partial_clone import begin_partial_clone
+        from geographer.storage.workspace.partial.selection import make_selection
 
         check_selection(revisions)
+        selection = make_selection(bbox=bbox, where=where, collections=collections, subsets=subsets, rasters=rasters)
         root = clone_files(source, Path(path) if path is not None else name_clone(source), remote, branch)
         dataset = cls(root, command=command, progress=progress)
         fetch_clone_branches(dataset._unit_of_work, remote, branch)
         dataset._unit_of_work.resolve_revision(at)
+        begin_partial_clone(dataset._unit_of_work, selection)
         if pixels:
             fetch_clone_objects(dataset._unit_of_work, remote, revisions)
             dataset.checkout(at)
@@ -248,28 +269,50 @@ class Dataset(BranchingDataset):
         return dataset
 
     def fetch(
-        self, remote: str | None = None, *, branch: str | None = None, revisions: "RevisionSelection" = "tags"
+        self,
+        remote: str | None = None,
+        *,
+        branch: str | None = None,
+        revisions: "RevisionSelection" = "tags",
+        all_files: bool = False,
+        bbox: str | Sequence[float] | None = None,
+        where: str | None = None,
+        collections: str | Sequence[str] | None = None,
+        subsets: str | Sequence[str] | None = None,
+        rasters: str | Sequence[str] | None = None,
     ) -> "FetchResult":
         """Get what others published: events into the log, as the chain `REMOTE/BRANCH`, and files into DVC's cache.
 
-        The dataset's head and the workspace stay as they are.
+        The dataset's head and the workspace stay as they are. With conditions, as in `clone`, a partial clone takes
+        what they choose, too, from now on: the files that it lacks are fetched, and shown in the workspace.
 
         Args:
             remote: The name of a remote of DVC; None: the default one.
             branch: A branch of the remote. Default: that of the branch in use, and the events of all others.
             revisions: Fetch the files of the head ('current'), of all 'tags' too, or of 'all' revisions.
+            all_files: Make a partial clone take all files.
+            bbox, where, collections, subsets, rasters: What a partial clone is to take, too; see `clone`.
 
         Raises:
             ConflictError: the remote has another dataset.
             CorruptError: what the remote delivers is not as it should be; nothing of that was taken in.
             NotFoundError, StorageError: there is no such remote; it cannot be reached.
+            UsageError: a condition is invalid, or the clone takes all files.
         """
         from geographer.sharing.fetch import fetch_branches
+        from geographer.sharing.grow import Growth, grow_clone
         from geographer.storage.dvc.remote import open_remote
+        from geographer.storage.workspace.partial.selection import make_selection
 
         check_selection(revisions)
+        conditions = {"bbox": bbox, "where": where, "collections": collections, "subsets": subsets, "rasters": rasters}
+        growth, work = Growth(make_selection(**conditions), all_files), self._unit_of_work
         with open_remote(self.root, remote) as opened:
-            return fetch_branches(self._unit_of_work, opened, revisions, branch)
+            if growth.is_empty:
+                return fetch_branches(work, opened, revisions, branch)
+            grown = grow_clone(work, opened, growth, revisions)
+            result = fetch_branches(work, opened, revisions, branch)
+            return result._replace(objects=result.objects + grown.objects, bytes=result.bytes + grown.bytes)
 
     def pull(
         self, remote: str | None = None, *, branch: str | None = None, revisions: "RevisionSelection" = "tags"
@@ -474,6 +517,7 @@ class Dataset(BranchingDataset):
     cut_boxes = make_method("cut_boxes", CutBoxes, run)
     cut_cover = make_method("cut_cover", CutCover, run)
     cut_custom = make_method("cut_custom", CutCustom, run)
+    materialise = make_method("materialise", MaterialiseChips, run)
     label_masks = make_method("label_masks", LabelMask, run)
     label_probabilities = make_method("label_probabilities", LabelProbabilities, run)
     label_instances = make_method("label_instances", LabelInstances, run)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from math import isfinite
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, TypedDict
@@ -16,6 +15,7 @@ from geographer.base.text import is_unicode
 from geographer.diff.changes import OBJECT_KINDS, Sides
 from geographer.storage.database.connection import run_script
 from geographer.storage.database.sql_sandbox import translate_sql_errors
+from geographer.storage.queries.bounding_box import parse_bbox
 from geographer.storage.queries.empty_selection import describe_empty_selection
 from geographer.storage.queries.revision import Revision
 
@@ -131,17 +131,6 @@ class DiffSelection(msgspec.Struct, frozen=True, kw_only=True):
         """Whether ids are the only condition."""
         others = (self.where, self.class_, self.collection, self.subset, self.bbox)
         return all(value is None for value in others)
-
-
-def parse_bbox(value: Any) -> tuple[float, float, float, float]:
-    """Return a bounding box given as four numbers or as text `WEST,SOUTH,EAST,NORTH`; else raise `UsageError`."""
-    try:
-        numbers = [float(number) for number in (value.split(",") if isinstance(value, str) else value)]
-    except (TypeError, ValueError, OverflowError):
-        numbers = []
-    if len(numbers) != 4 or not all(map(isfinite, numbers)) or numbers[1] > numbers[3]:
-        raise UsageError(f"invalid --bbox {value!r}. Use WEST,SOUTH,EAST,NORTH in degrees, e.g. 6.5,45,7,45.5.")
-    return (numbers[0], numbers[1], numbers[2], numbers[3])
 
 
 def stage_selection(revision: Revision, sides: Sides, selection: DiffSelection) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from geographer.base.atomic_files import FileDamage
 from geographer.base.errors import ConflictError, CorruptError, UnsupportedVersionError, UsageError, quote_names
 from geographer.base.html import render_object
 from geographer.base.text import format_count
 from geographer.sharing.comparison import compare_with_branch
+from geographer.sharing.partial_clone import select_objects
 from geographer.sharing.remote_history import download_segments
 from geographer.storage.dvc.remote import Remote, open_remote
 from geographer.storage.history.ingest import copy_chain, ingest_segments
@@ -21,9 +24,10 @@ from geographer.storage.history.published import (
     read_known_remotes,
     remember_remote,
 )
-from geographer.storage.log.branches import find_chain_of, read_chain_head, validate_branch_name
+from geographer.storage.log.branches import Location, find_chain_of, read_chain_head, validate_branch_name
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import list_chain_objects, list_merged_tags
+from geographer.storage.workspace.partial.selection import PartialClone, read_partial_clone
 from geographer.storage.workspace.required_objects import (
     RevisionSelection,
     list_required_objects,
@@ -48,6 +52,7 @@ class FetchResult(NamedTuple):
         compared_branch: The branch that `ahead` and `behind` are about: that of the same name, or the one in use.
         updated: Whether the branch was moved forward, and the workspace shows the new head.
         others: The other branches of the remote, whose events were fetched, too.
+        bytes: The size of the data files among the objects.
     """
 
     branch: str
@@ -61,9 +66,17 @@ class FetchResult(NamedTuple):
     compared_branch: str
     updated: bool = False
     others: tuple[FetchResult, ...] = ()
+    bytes: int = 0
 
     def _repr_html_(self) -> str:
         return render_object(self)
+
+
+class FetchedObjects(NamedTuple):
+    """The number of objects that were downloaded, and the size of the data files among them, in bytes."""
+
+    objects: int
+    bytes: int
 
 
 def fetch_branches(
@@ -122,10 +135,14 @@ def fetch_branch(
     published = newest.published
     events = _take_in(work, remote, published, tracked)
     remember_remote(work.root, tracked, newest)
-    objects = fetch_objects(work, remote, tracked, published.position, selection) if selection else 0
+    objects, size = FetchedObjects(0, 0)
+    if selection:
+        clone = read_partial_clone(work.root)
+        objects, size = fetch_objects(work, remote, tracked, published.position, selection, clone)
     compared, ahead, behind = compare_with_branch(work, name, published.head)
     return FetchResult(
-        tracked, published.position, published.head, events, objects, ahead, behind, last_number, compared
+        *(tracked, published.position, published.head, events, objects, ahead, behind, last_number, compared),
+        bytes=size,
     )
 
 
@@ -170,34 +187,52 @@ def read_newest(
     return KnownRemote(head.number, published, remote.url, known.withdrawn if known else ""), head.last_number
 
 
-def fetch_objects(work: UnitOfWork, remote: Remote, branch: str, position: int, selection: RevisionSelection) -> int:
-    """Download the objects that revisions of a chain need and this machine lacks; return their number.
+def fetch_objects(
+    work: UnitOfWork,
+    remote: Remote,
+    branch: str,
+    position: int,
+    selection: RevisionSelection,
+    clone: PartialClone | None,
+) -> FetchedObjects:
+    """Download the objects that revisions of a chain need and this machine lacks.
+
+    Of the data files, only those are downloaded that `clone` takes; None: all. A partial clone writes the listings of
+    folders from the log: they name all files.
 
     `CorruptError` if the remote lacks some, or delivers other bytes; those that came are kept.
     """
     with work.database.open_connection(log="r") as connection:
         needed = list_chain_objects(connection, branch, position, selection)
+    if clone is not None:
+        needed = select_objects(work, clone, needed, Location(branch, position), selection)
     store = work.file_store
     missing = store.list_missing_objects([*needed.files, *needed.listings])
-    damages = store.fetch_files(missing, remote) if missing else {}
+    wanted = [md5 for md5 in missing if clone is None or md5 in needed.files]
+    damages = store.fetch_files(wanted, remote) if wanted else {}
     for address, content in needed.listings.items():
-        if damages.pop(address, None):
+        if damages.pop(address, None) or (clone is not None and address in missing):
             store.write_listing(address, content)
     if lost := [md5 for md5 in damages if md5 in needed.files]:
-        altered = sum(damages[md5] == "altered" for md5 in lost)
-        counts = f"{len(lost):,} of {format_count(len(missing), 'object')}"
-        reason = f" ({altered:,} of them altered)" if altered else ""
-        raise CorruptError(
-            f"the remote '{remote.name}' lacks {counts}{reason}, such as {quote_names(lost, 3)}. The others are here. "
-            "Run geographer push where they are."
-        )
-    return len(missing)
+        raise _make_lost_error(remote, damages, lost, len(missing))
+    return FetchedObjects(len(wanted), sum(needed.files.get(md5, 0) for md5 in wanted))
 
 
-def fetch_clone_objects(work: UnitOfWork, remote_name: str | None, selection: RevisionSelection) -> int:
+def _make_lost_error(remote: Remote, damages: Mapping[str, FileDamage], lost: list[str], count: int) -> CorruptError:
+    altered = sum(damages[md5] == "altered" for md5 in lost)
+    counts = f"{len(lost):,} of {format_count(count, 'object')}"
+    reason = f" ({altered:,} of them altered)" if altered else ""
+    return CorruptError(
+        f"the remote '{remote.name}' lacks {counts}{reason}, such as {quote_names(lost, 3)}. The others are here. "
+        "Run geographer push where they are."
+    )
+
+
+def fetch_clone_objects(work: UnitOfWork, remote_name: str | None, selection: RevisionSelection) -> FetchedObjects:
     """Download the objects of a selection of the revisions of the branch in use into the cache of a new clone."""
+    clone = read_partial_clone(work.root)
     with open_remote(work.root, remote_name) as remote:
-        return fetch_objects(work, remote, work.branch_name, work.read_head().position, selection)
+        return fetch_objects(work, remote, work.branch_name, work.read_head().position, selection, clone)
 
 
 def retain_tags(work: UnitOfWork, position: int) -> None:

@@ -41,6 +41,7 @@ from geographer.storage.queries.open_conflicts import require_no_conflicts
 from geographer.storage.queries.revision import Revision
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import ChainObjects, list_chain_objects, list_withdrawn_md5s
+from geographer.storage.workspace.partial.absent_files import describe_partial_clone
 from geographer.storage.workspace.required_objects import RevisionSelection
 from geographer.storage.workspace.roots import Reference, format_references, list_references
 
@@ -326,6 +327,12 @@ def _pack_parcel(
         lacking = {*candidates}.difference(absent) | (remote.find_missing(absent) if absent else set())
     if lost := sorted(lacking.intersection(absent)):
         count = format_count(len(lost), "object")
+        if partial := describe_partial_clone(work.root):
+            raise ConflictError(
+                f"{count} of the revisions to push, such as {quote_names(lost, 3)}, are absent on purpose: {partial}, "
+                f"and '{remote.name}' lacks them, too. A published head promises its files: push to the remote of the "
+                "clone, or get all files with geographer fetch --all first."
+            )
         raise CorruptError(
             f"{count} of the revisions to push, such as {quote_names(lost, 3)}, are neither on this machine nor on "
             f"'{remote.name}'. Get them with geographer pull OTHER-REMOTE, or see geographer verify."

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from geographer.base.html import render_object
 from geographer.base.text import format_count
 from geographer.sharing.comparison import compare_with_branch
+from geographer.sharing.partial_clone import PartialStatus, read_partial_status
 from geographer.storage.history.agreement import Agreement
 from geographer.storage.history.published import KnownRemote, read_known_remotes
 from geographer.storage.queries.revision import Revision
@@ -44,12 +45,14 @@ class SharingStatus(NamedTuple):
         dvc_files: The `.dvc` files that are not those of any revision of the log.
         remotes: The branches of remotes, without asking them.
         tags: What the files of each tag take, and what keeps them.
+        partial: What a partial clone takes; None if this one takes all files.
     """
 
     lock: str
     dvc_files: list[str]
     remotes: list[RemoteStatus]
     tags: list[TagUsage]
+    partial: PartialStatus | None = None
 
     def _repr_html_(self) -> str:
         return render_object(self)
@@ -64,6 +67,7 @@ class SharingStatus(NamedTuple):
                 {**usage._asdict(), "missing": len(usage.missing), "unprotected": len(usage.unprotected)}
                 for usage in self.tags
             ],
+            "partial": self.partial and {"selections": self.partial.selections, **self.partial.counts._asdict()},
         }
 
 
@@ -73,7 +77,8 @@ def read_sharing_status(work: UnitOfWork, revision: Revision, agreement: Agreeme
     unknown = find_unknown_dvc_files(revision, work.root, list_dvc_files(work.root))
     has_tags = revision.fetch_value("SELECT 1 FROM tags LIMIT 1")
     usage = list_tag_usage(revision, work.root, list_published_files(revision, work.root)) if has_tags else []
-    return SharingStatus(agreement.problem or agreement.relation.value, unknown, remotes, usage)
+    relation = agreement.problem or agreement.relation.value
+    return SharingStatus(relation, unknown, remotes, usage, read_partial_status(work))
 
 
 def format_tag_usage(usage: TagUsage) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -59,6 +59,7 @@ from geographer.storage.state.update import derive_pending_state, read_state_pos
 from geographer.storage.workspace import checkout
 from geographer.storage.workspace.checkout import CheckoutResult
 from geographer.storage.workspace.marker import WorkspaceMarker, is_marker_of_log, read_marker, write_marker
+from geographer.storage.workspace.partial.absent_files import reject_absent_files
 from geographer.storage.workspace.paths import check_checkout_paths, check_merged_paths, check_new_paths
 from geographer.storage.workspace.tracked_folders import list_dvc_files, require_known_dvc_files
 from geographer.storage.workspace.withdrawn_files import complete_withdrawals, reject_withdrawn_rows
@@ -106,7 +107,11 @@ class UnitOfWork:
     @cached_property
     def file_store(self) -> Store:
         """The dataset's files in DVC."""
-        return Store(self.root, self.progress)
+        return Store(self.root, self.progress, self._reject_absent_files)
+
+    def _reject_absent_files(self, md5s: Sequence[str]) -> None:
+        """Raise `NotFoundError` if a partial clone lacks one of the files on purpose."""
+        reject_absent_files(partial(self.open_tables, spatial=True), self.root, md5s)
 
     def create_log(self, request: Request, change: Change) -> ChangeResult:
         """Create the log with its first event."""
@@ -380,9 +385,10 @@ class UnitOfWork:
                 check_checkout_paths(revision, self.file_store, current)
             # If this is interrupted, the next checkout must look at every file.
             write_marker(self._marker_path, WorkspaceMarker(None))
-            result = checkout.update_workspace(
-                revision, self.file_store, current, check_all=check_all, trusted_md5s=stored, linked_md5s=linked
-            )
+            with self.file_store.allow_fetch():
+                result = checkout.update_workspace(
+                    revision, self.file_store, current, check_all=check_all, trusted_md5s=stored, linked_md5s=linked
+                )
             digest = revision.fetch_value("SELECT digest FROM chain_event WHERE position = $at", {"at": position})
         self._mark_workspace(position, digest, is_requested=is_requested)
         return result

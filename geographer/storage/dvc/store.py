@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
@@ -68,9 +68,20 @@ class Store:
     place = "in the cache"
     remedy = "Run dvc pull if a remote has the files, and geographer verify to list all damage."
 
-    def __init__(self, root: Path, progress: ProgressCallback = ignore_progress) -> None:
+    def __init__(
+        self,
+        root: Path,
+        progress: ProgressCallback = ignore_progress,
+        check_fetch: Callable[[Sequence[str]], None] | None = None,
+    ) -> None:
+        """Use the dataset in the folder `root`.
+
+        `check_fetch` is called with the MD5s that are to be fetched because a command needs them, and raises an error
+        if that was not asked for; see `allow_fetch`.
+        """
         self.root = root.resolve()
         self.progress = progress
+        self._check_fetch = check_fetch
         complete_environment()
 
     @classmethod
@@ -180,6 +191,7 @@ class Store:
         `missing` if the remote lacks them or there is none, `altered` if it has other bytes.
 
         Raises:
+            NotFoundError: a partial clone lacks one of them on purpose, and no remote is given.
             StorageError: the remote cannot be reached, or does not store by checksum; files that came are kept.
             UsageError: the remote's settings are invalid, or its package is not installed.
         """
@@ -188,9 +200,20 @@ class Store:
         if not missing:
             return {}
         if remote is None:
+            if self._check_fetch:
+                self._check_fetch(missing)
             with self._open_default_remote() as opened:
                 return self._fetch_missing(missing, opened) if opened else dict.fromkeys(missing, "missing")
         return self._fetch_missing(missing, remote)
+
+    @contextmanager
+    def allow_fetch(self) -> Iterator[None]:
+        """Let the block fetch files without asking `check_fetch`: its caller has selected them."""
+        check, self._check_fetch = self._check_fetch, None
+        try:
+            yield
+        finally:
+            self._check_fetch = check
 
     def copy_objects(self, source: Store, md5s: Sequence[str]) -> dict[str, FileDamage]:
         """Copy objects from the cache of another repository, hashing each, or from that one's remote.

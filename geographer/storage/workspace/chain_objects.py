@@ -36,7 +36,7 @@ def list_chain_objects(
     """
     run_script(connection, PATH_FAULT_SQL.read_text())
     files, listings = dict[str, int](), dict[str, bytes]()
-    for chain, positions in _select_positions(connection, Location(branch, head), selection).items():
+    for chain, positions in select_positions(connection, Location(branch, head), selection).items():
         values = {"branch": chain, "positions": positions}
         run_script(connection, _SCRIPT.read_text(), values)
         versions = connection.execute("FROM chain_file ORDER BY folder, name, md5").fetchall()
@@ -56,7 +56,7 @@ def list_merged_tags(connection: duckdb.DuckDBPyConnection, branch: str, head: i
     return [place for place in _locate_tags(connection, branch, head) if place.branch != branch]
 
 
-def _select_positions(
+def select_positions(
     connection: duckdb.DuckDBPyConnection, head: Location, selection: RevisionSelection
 ) -> dict[str, list[int]]:
     """Return the positions of a selection of revisions by chain, in ascending order."""

@@ -19,6 +19,7 @@ from geographer.storage.dvc.dvc_files import FolderEntry
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles
+from geographer.storage.workspace.partial.wanted_files import WantedFiles
 from geographer.storage.workspace.paths import FILES_SQL, SafeFolder, find_path_fault, is_recorded_file
 from geographer.storage.workspace.tracked_folders import find_unknown_dvc_files
 from geographer.storage.workspace.withdrawn_files import WithdrawnFile, list_withdrawn_files
@@ -65,7 +66,8 @@ class FileSource(Protocol):
 class CheckoutResult(NamedTuple):
     """The numbers of files that a checkout wrote, removed and left unchanged; the revision's withdrawn files.
 
-    `position` is that of the revision; 0 until the caller fills it in.
+    `position` is that of the revision; 0 until the caller fills it in. `absent` is the number of files that a partial
+    clone does not show.
     """
 
     written: int
@@ -73,6 +75,7 @@ class CheckoutResult(NamedTuple):
     unchanged: int
     withdrawn: tuple[WithdrawnFile, ...] = ()
     position: int = 0
+    absent: int = 0
 
     def _repr_html_(self) -> str:
         return render_object(self)
@@ -104,13 +107,16 @@ def update_workspace(
     """
     check_all = check_all or current is None
     withdrawn = list_withdrawn_files(revision.connection)
-    different, _ = split_files(list_files(revision, revision.position, exclude_position=current or 0), withdrawn)
-    files, left_out = (
-        split_files(list_files(revision, revision.position), withdrawn) if withdrawn or check_all else ([], ())
-    )
-    to_write = [] if current is None else different
     obsolete_files = _list_obsolete_files(revision, current, store.root)
     obsolete_paths = [path for path, _ in obsolete_files]
+    wanted = WantedFiles(revision, store)
+    movable_md5s = {sums.md5 for path, sums in obsolete_files if os.path.lexists(store.root / path)}
+    different = _list_different_files(revision, current, wanted, movable_md5s, withdrawn)
+    all_files, left_out = (
+        split_files(list_files(revision, revision.position), withdrawn) if withdrawn or check_all else ([], ())
+    )
+    files = wanted.select_files(all_files, movable_md5s)
+    to_write = [] if current is None else different
     workspace = SafeFolder(store.root)
     if check_all:
         shown = [*set(files).difference(to_write)]
@@ -137,8 +143,26 @@ def update_workspace(
             store.track_folder(folder, entries)
         _remove_empty_folders(store.root / folder, store.root)
     store.save_dvc_state([(store.root / file.path, file.checksums) for file in to_write])
+    absent = len(all_files) - len(files)
     count = revision.fetch_value("SELECT count(*) FROM files_at($at)", {"at": revision.position})
-    return CheckoutResult(len(to_write), len(obsolete_paths), count - len(to_write) - len(left_out), left_out)
+    unchanged = count - len(to_write) - len(left_out) - absent
+    return CheckoutResult(len(to_write), len(obsolete_paths), unchanged, left_out, absent=absent)
+
+
+def _list_different_files(
+    revision: Revision,
+    current: int | None,
+    wanted: WantedFiles,
+    movable_md5s: Md5s,
+    withdrawn: Mapping[str, WithdrawnFile],
+) -> list[TrackedFile]:
+    """Return the wanted files that differ from those at the position `current`, or that it did not want."""
+    different, _ = split_files(list_files(revision, revision.position, exclude_position=current or 0), withdrawn)
+    files = wanted.select_files(different, movable_md5s)
+    if paths := wanted.list_newly_selected_paths(current) - {file.path for file in different}:
+        newly, _ = split_files(list_files(revision, revision.position), withdrawn)
+        files += [file for file in newly if file.path in paths]
+    return files
 
 
 def split_files(

@@ -11,6 +11,7 @@ from geographer.base.values import Checksums
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles
+from geographer.storage.workspace.chip_windows import VirtualChip, list_virtual_chips
 from geographer.storage.workspace.source_rasters import SourceRasters
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
@@ -25,7 +26,10 @@ _LABELS: Final = (
 
 
 class ChipFile(NamedTuple):
-    """A file to read. `content` identifies its bytes, also those of the sidecar files that GDAL reads with it."""
+    """A file to read. `content` identifies its bytes, also those of the sidecar files that GDAL reads with it.
+
+    A virtual chip has no file: its path is an address, see `rasters.chip_address`.
+    """
 
     path: Path
     content: str
@@ -38,10 +42,17 @@ class ChipFiles:
     The state is read by `list_rasters` or `list_labels`; `require_files` needs it no longer.
     """
 
-    def __init__(self, noun: str, stored: dict[str, tuple[str, Checksums]], references: SourceRasters | None) -> None:
+    def __init__(
+        self,
+        noun: str,
+        stored: dict[str, tuple[str, Checksums]],
+        references: SourceRasters | None,
+        virtual: VirtualFiles | None = None,
+    ) -> None:
         self._noun = noun
         self._stored = stored
         self._references = references
+        self._virtual = virtual
 
     @classmethod
     def list_rasters(
@@ -61,7 +72,12 @@ class ChipFiles:
             )
         stored = {id: (path, Checksums(*sums)) for id, storage, path, *sums in rows if storage == "dvc"}
         references = [raster_id for raster_id, storage, *_ in rows if storage == "reference"]
-        return cls("raster", stored, SourceRasters(revision, root, references) if references else None)
+        sources = SourceRasters(revision, root, references) if references else None
+        chips = list_virtual_chips(revision, [raster_id for raster_id, storage, *_ in rows if storage == "virtual"])
+        if not chips:
+            return cls("raster", stored, sources)
+        parent_ids = sorted({chip.parent_id for chip in chips.values()})
+        return cls("raster", stored, sources, VirtualFiles(chips, cls.list_rasters(revision, root, parent_ids)))
 
     @classmethod
     def list_labels(cls, revision: Revision, label: str, raster_ids: Sequence[str]) -> ChipFiles:
@@ -110,6 +126,22 @@ class ChipFiles:
             for raster_id, raster in self._references.raster_by_id.items():
                 content = f"{raster.checksums.sha256} {raster.pixel_digest}"
                 files[raster_id] = ChipFile(raster.path, content, with_sidecars=True)
+        return files | (self._virtual.require_files(store) if self._virtual else {})
+
+
+class VirtualFiles(NamedTuple):
+    """Virtual chips by id, and the files of the rasters that they are windows of."""
+
+    chips: Mapping[str, VirtualChip]
+    sources: ChipFiles
+
+    def require_files(self, store: Store) -> dict[str, ChipFile]:
+        """Return an address for each chip, which functions that open rasters take for a path."""
+        sources = self.sources.require_files(store)
+        files = {}
+        for raster_id, chip in self.chips.items():
+            path, content, with_sidecars = sources[chip.parent_id]
+            files[raster_id] = ChipFile(chip.make_address(path, content, with_sidecars=with_sidecars), chip.sha256)
         return files
 
 

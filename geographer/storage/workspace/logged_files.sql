@@ -15,7 +15,7 @@ WITH raster AS (
     SELECT path, size, md5, sha256, raster_id, NULL AS label, coalesce(storage = 'reference', false) AS is_referenced, position,
            'raster_change' AS table_name, ordinal, crs, transform, width, height, nodata, pixel_digest,
            position NOT IN (FROM with_own_crs) AS has_given_crs
-    FROM raster WHERE recency = 1 AND change <> 'removed' AND storage IS DISTINCT FROM 'catalogue'
+    FROM raster WHERE recency = 1 AND change <> 'removed' AND coalesce(storage, '') NOT IN ('catalogue', 'virtual', 'remote')
     UNION ALL BY NAME
     SELECT path, size, md5, sha256, raster_id, label, false AS is_referenced, position, 'label_change' AS table_name, ordinal
     FROM label WHERE recency = 1 AND change <> 'removed'

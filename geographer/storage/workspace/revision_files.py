@@ -11,6 +11,7 @@ from geographer.base.values import Checksums
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles
+from geographer.storage.workspace.chip_windows import list_virtual_chips
 from geographer.storage.workspace.source_rasters import SourceRasters, read_source_rasters
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 
@@ -32,6 +33,8 @@ def list_rasters_with_files(revision: Revision, raster_ids: Sequence[str]) -> li
 def find_raster_file(revision: Revision, store: Store, raster_id: str) -> tuple[Path, bool]:
     """Return the file of a raster, and whether GDAL is to read sidecar files: only a referenced raster may have any.
 
+    A virtual chip has an address in place of a path, see `rasters.chip_address`.
+
     Raises:
         NotFoundError: the revision has no such raster, its file was withdrawn, or it lies in a root that is not set
             on this machine.
@@ -47,6 +50,10 @@ def find_raster_file(revision: Revision, store: Store, raster_id: str) -> tuple[
         sources = SourceRasters(revision, store.root, [raster_id])
         sources.require_intact()
         return sources.raster_by_id[raster_id].path, True
+    if storage == "virtual":
+        chip = list_virtual_chips(revision, [raster_id])[raster_id]
+        source, with_sidecars = find_raster_file(revision, store, chip.parent_id)
+        return chip.make_address(source, chip.window.source, with_sidecars=with_sidecars), False
     (raster,) = read_source_rasters(revision, store.root, [raster_id]).values()
     if file := list_withdrawn_files(revision.connection).get(raster.checksums.md5):
         raise NotFoundError(f"raster '{raster_id}' has no file at @{revision.position}: {file.format_reason()}.")

@@ -14,13 +14,14 @@ from geographer.base.values import Checksums, Grid, Transform
 from geographer.storage.database.connection import register_table
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles, FileStatus, read_status
+from geographer.storage.workspace.chip_windows import list_virtual_chips
 from geographer.storage.workspace.roots import Roots, make_unset_root_error
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 _QUERY: Final = (
-    "SELECT raster_id, path, storage = 'reference', size, md5, sha256, crs, transform, width, height, nodata, "
+    "SELECT raster_id, path, storage, size, md5, sha256, crs, transform, width, height, nodata, "
     "pixel_digest FROM current_raster SEMI JOIN listed_raster USING (raster_id) ORDER BY raster_id"
 )
 _STORED_ADVICE: Final = "Restore the recorded file with geographer checkout HEAD."
@@ -36,7 +37,8 @@ _damaged_references: Final[set[Path]] = set()
 class SourceRaster(NamedTuple):
     """A raster file to read. Of a referenced one, GDAL reads the sidecar files, too.
 
-    `unset_root` is the root that this machine must set before it has the file.
+    `unset_root` is the root that this machine must set before it has the file. A virtual chip has no file: it is read
+    from the raster that it is a `window_of`, at an address that takes the place of the path.
     """
 
     path: Path
@@ -46,9 +48,16 @@ class SourceRaster(NamedTuple):
     nodata: float | None
     pixel_digest: str
     unset_root: str | None = None
+    window_of: SourceRaster | None = None
+
+    def exists(self) -> bool:
+        """Return whether the file is there."""
+        return self.window_of.exists() if self.window_of else self.path.exists()
 
     def find_damage(self, checked: CheckedFiles) -> FileDamage | None:
         """Compare the file with the log; read it only if it or a file that it depends on may have changed."""
+        if self.window_of:
+            return self.window_of.find_damage(checked)
         if not self.is_referenced:
             return checked.find_damage(self.path, self.checksums)
         from geographer.rasters.file_check import RecordedRaster, check_raster_file
@@ -67,6 +76,8 @@ class SourceRaster(NamedTuple):
 
     def list_files(self) -> list[Path]:
         """List the files that GDAL reads."""
+        if self.window_of:
+            return self.window_of.list_files()
         from geographer.rasters.read import list_raster_files
 
         return list_raster_files(self.path) if self.is_referenced else [self.path]
@@ -110,8 +121,10 @@ class SourceRasters:
         """Read other files in place of those of rasters, by id; what is not there is passed over."""
         for raster_id in files.keys() & self.raster_by_id.keys():
             path, checksums, pixel_digest = files[raster_id]
-            self.raster_by_id[raster_id] = self.raster_by_id[raster_id]._replace(
-                path=path, checksums=checksums, pixel_digest=pixel_digest, is_referenced=False, unset_root=None
+            self.raster_by_id[raster_id] = (
+                self.raster_by_id[raster_id]
+                ._replace(path=path, checksums=checksums, pixel_digest=pixel_digest, is_referenced=False)
+                ._replace(unset_root=None, window_of=None)
             )
             self._status_by_id.pop(raster_id, None)
 
@@ -140,7 +153,7 @@ class SourceRasters:
         changed = [
             raster_id
             for raster_id, status in self._status_by_id.items()
-            if not (raster := self.raster_by_id[raster_id]).path.exists() or read_status(raster.list_files()) != status
+            if not (raster := self.raster_by_id[raster_id]).exists() or read_status(raster.list_files()) != status
         ]
         if changed:
             raise ConflictError(
@@ -168,11 +181,27 @@ def read_source_rasters(revision: Revision, root: Path, raster_ids: Iterable[str
     with register_table(revision.connection, "listed_raster", ids):
         rows = revision.fetch_rows(_QUERY)
     roots = Roots(root)
-    return {
+    rasters = {
         raster_id: SourceRaster(
-            *(roots.locate_file(path) if is_referenced else root / path, is_referenced, Checksums(*checksums)),
-            *(Grid(crs, Transform(*transform), width, height), nodata, pixel_digest),
-            roots.find_unset_root(path) if is_referenced else None,
+            *(roots.locate_file(path) if storage == "reference" else root / path, storage == "reference"),
+            *(Checksums(*checksums), Grid(crs, Transform(*transform), width, height), nodata, pixel_digest),
+            roots.find_unset_root(path) if storage == "reference" else None,
         )
-        for raster_id, path, is_referenced, *checksums, crs, transform, width, height, nodata, pixel_digest in rows
+        for raster_id, path, storage, *checksums, crs, transform, width, height, nodata, pixel_digest in rows
     }
+    virtual_ids = [raster_id for raster_id, _, storage, *_ in rows if storage == "virtual"]
+    return rasters | _read_virtual_chips(revision, root, {id: rasters[id] for id in virtual_ids})
+
+
+def _read_virtual_chips(revision: Revision, root: Path, rasters: Mapping[str, SourceRaster]) -> dict[str, SourceRaster]:
+    """Return virtual chips with the rasters that they are windows of."""
+    if not rasters:
+        return {}
+    chips = list_virtual_chips(revision, [*rasters])
+    parents = read_source_rasters(revision, root, {chip.parent_id for chip in chips.values()})
+    found = {}
+    for raster_id, chip in chips.items():
+        parent = parents[chip.parent_id]
+        address = chip.make_address(parent.path, parent.checksums.sha256, with_sidecars=parent.is_referenced)
+        found[raster_id] = rasters[raster_id]._replace(path=address, unset_root=parent.unset_root, window_of=parent)
+    return found

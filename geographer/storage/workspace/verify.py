@@ -39,6 +39,7 @@ from geographer.storage.workspace.expected_digest import (
     find_merged_digest,
     require_digest,
 )
+from geographer.storage.workspace.partial.absences import Absences
 from geographer.storage.workspace.tracked_folders import find_unknown_dvc_files
 from geographer.storage.workspace.verify_files import DamagedFile, FileVerifier
 from geographer.storage.workspace.verify_report import Remedy, VerifyReport, VerifyResult, list_names
@@ -109,7 +110,8 @@ class _Verification:
         self._position = options.position or self._head
         self._content = LoggedContent(connection)
         self._log_roots: dict[int, str] | None = None
-        self._files = FileVerifier(connection, store, self._report)
+        self._absences = Absences(database, store, self._head)
+        self._files = FileVerifier(connection, store, self._report, self._absences)
 
     def run_checks(self) -> VerifyResult:
         """Check log, tags, state and files in this order, and repair what can be repaired."""
@@ -319,6 +321,7 @@ class _Verification:
             names = [tag for tag, position in self._tagged.items() if position and position not in self._positions]
             self._files.find_objects(tagged, self._positions, list_names(names))
         self._files.check_references(self._positions)
+        self._report.not_checked += self._absences.not_checked
         if not is_empty:
             yield from self._files.check_dvc_files(workspace)
             yield from self._files.find_orphans(workspace)

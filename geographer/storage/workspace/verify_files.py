@@ -22,6 +22,7 @@ from geographer.storage.dvc.store import Store, is_in_git
 from geographer.storage.log.check import Finding
 from geographer.storage.workspace.checkout import TrackedFile
 from geographer.storage.workspace.logged_files import LoggedFile, parse_recorded_raster, read_logged_files
+from geographer.storage.workspace.partial.absences import Absences
 from geographer.storage.workspace.paths import SafeFolder
 from geographer.storage.workspace.roots import Roots, find_reference_fault
 from geographer.storage.workspace.verify_report import Remedy, VerifyReport
@@ -63,7 +64,9 @@ class FileVerifier:
     `damages` are the damaged files, `repair` is what can be repaired; other faults are yielded as findings.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, store: Store, report: VerifyReport) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, store: Store, report: VerifyReport, absences: Absences
+    ) -> None:
         self._connection = connection
         self._store = store
         self._report = report
@@ -77,15 +80,23 @@ class FileVerifier:
         self._present_paths = [*iter_present_files(store.root, self._withdrawn.values())]
         report.withdrawn += describe_withdrawn_files(self._withdrawn.values())
         self.read_files = cache(lambda position: read_logged_files(connection, position))
+        self._absences = absences
+        self._absent_md5s: set[str] = set()
+        self._find_unneeded = cache(self._list_unneeded_md5s)
 
     def check_workspace(self, position: int, shared_with: int | None) -> Iterator[Finding]:
         """Hash the workspace's files, those of the revision at `position`; or only those that another one shares."""
-        files = self._list_restorable_files(position)
+        unneeded, root = self._find_unneeded(position), self._store.root
+        files = [
+            file
+            for file in self._list_restorable_files(position)
+            if file.checksums.md5 not in unneeded or os.path.lexists(root / file.path)
+        ]
         if shared_with is not None:
             shared = {(file.path, file.checksums.md5) for file in self._list_restorable_files(shared_with)}
             files = [file for file in files if (file.path, file.checksums.md5) in shared]
         self._report.checked["workspace_files"] = len(files)
-        workspace = SafeFolder(self._store.root)
+        workspace = SafeFolder(root)
         for file in iter_with_progress(files, "files checked", self._store.progress):
             try:
                 damage = check_file(workspace.require_inside(file.path), file.checksums)
@@ -106,7 +117,8 @@ class FileVerifier:
         not_hashed = missing = [md5 for md5, damage in damages.items() if damage == "missing"]
         fetched: dict[str, FileDamage]
         if can_fetch:
-            fetched = self._store.fetch_files(missing)
+            with self._store.allow_fetch():
+                fetched = self._store.fetch_files(missing)
             not_hashed = [md5 for md5, damage in fetched.items() if damage == "missing"]
         else:
             fetched = dict.fromkeys(self._store.find_missing_objects(missing), "missing")
@@ -230,9 +242,19 @@ class FileVerifier:
         """Return the objects of revisions by MD5, each with the first file and revision that need it."""
         objects: dict[str, tuple[TrackedFile, int]] = {}
         for position in positions:
+            absent = {*self._store.list_missing_objects(self._find_unneeded(position))}
             for file in self._list_restorable_files(position):
-                objects.setdefault(file.checksums.md5, (file, position))
+                if file.checksums.md5 not in absent:
+                    objects.setdefault(file.checksums.md5, (file, position))
         return objects
+
+    def _list_unneeded_md5s(self, position: int) -> set[str]:
+        """Return the MD5s of the files of a revision that a partial clone need not have, and note those it lacks."""
+        md5s = {file.checksums.md5 for file in self._list_restorable_files(position)}
+        unneeded = self._absences.list_unneeded_md5s(position, md5s)
+        self._absent_md5s.update(self._store.list_missing_objects(unneeded))
+        self._report.partial, self._report.absent = self._absences.selections, len(self._absent_md5s)
+        return unneeded
 
     def _explain_dvc_file(self, folder: str, damage: str, entries: list[FolderEntry]) -> Iterator[Finding]:
         """Plan to write a `.dvc` file again; or yield a finding if it may be a newer one of a colleague."""

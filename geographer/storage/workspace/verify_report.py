@@ -72,6 +72,8 @@ class VerifyReport:
         matches: What equals a recorded or an expected digest, such as `content digest of @6 (v1)`.
         not_checked: What was not compared, and how to do that.
         withdrawn: The files that were withdrawn, by raster and event: a line for each.
+        partial: What a partial clone takes; empty if it takes all files.
+        absent: The number of files of the verified revisions that it lacks on purpose.
     """
 
     revision: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +82,8 @@ class VerifyReport:
     matches: list[str] = field(default_factory=list)
     not_checked: list[str] = field(default_factory=list)
     withdrawn: list[str] = field(default_factory=list)
+    partial: str = ""
+    absent: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON."""
@@ -90,18 +94,22 @@ class VerifyReport:
             "matches": self.matches,
             "not_checked": self.not_checked,
             "withdrawn": self.withdrawn,
+            **({"partial": self.partial, "absent": self.absent} if self.partial else {}),
         }
 
     def list_lines(self) -> list[str]:
         """Return the report as lines of text."""
         counts = [format_count(number, _COUNTED[name][0]) + _COUNTED[name][1] for name, number in self.checked.items()]
         lines = [f"checked: {', '.join(counts)}", *(f"matched: {match}" for match in self.matches)]
+        if self.partial:
+            lines.append(f"absent on purpose: {format_count(self.absent, 'file')} (partial clone: {self.partial})")
         return lines + self.withdrawn + [f"not checked: {text}" for text in self.not_checked]
 
     def format_success(self) -> str:
         """Return the sentence for a verification without findings."""
         name, content = f"@{self.revision.get('position')}", self.revision.get("content_digest")
-        subject = f"the log and the files of {', '.join(self.revisions)}" if self.revisions else "all files"
+        part = " that this partial clone has" if self.absent else ""
+        subject = f"the log and the files of {', '.join(self.revisions)}{part}" if self.revisions else "all files"
         return f"verified {name} {self.revision.get('digest')}, content {content}: {subject} are as recorded"
 
 
