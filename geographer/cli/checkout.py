@@ -24,11 +24,14 @@ def checkout_command(dataset: DatasetReader, revision: str | None, to: str | Non
     if as_json:
         output.print_json_line(
             {"written": result.written, "removed": result.removed, "kept": result.unchanged, "withdrawn": withdrawn}
+            | ({"absent": result.absent} if result.absent else {})
         )
         return
     place = f"'{to}'" if to else "the workspace"
     name = revision or f"@{result.position}"
     written = format_count(result.written, "file")
-    click.echo(f"{place} is at {name}: {written} written, {result.removed:,} removed, {result.unchanged:,} unchanged")
+    absent = f", {result.absent:,} absent on purpose" if result.absent else ""
+    counts = f"{written} written, {result.removed:,} removed, {result.unchanged:,} unchanged{absent}"
+    click.echo(f"{place} is at {name}: {counts}")
     for line in withdrawn:
         click.echo(line)

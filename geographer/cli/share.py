@@ -1,5 +1,7 @@
 """clone, push, pull, fetch and reproduce: share a dataset through Git and a DVC remote."""
 
+from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,31 @@ _SELECTION_HELP: Final = (
 _REMOTE_HELP: Final = "The name of a remote of DVC."
 _BRANCH: Final = "--branch NAME"
 _selection_option = options.make_choice_option(_SELECTIONS, "tags", _SELECTION_HELP)
+_CONDITIONS: Final = (
+    options.make_option(
+        "--bbox WEST,SOUTH,EAST,NORTH",
+        "everywhere",
+        "Take rasters that meet this box in degrees, or show features in it.",
+    ),
+    options.make_option("--where SQL", "all features", "Take rasters that show features for which this is true."),
+    options.make_option(
+        "--collection collections NAME",
+        "all",
+        "Take rasters of this collection, and chips of them; repeatable.",
+        multiple=True,
+    ),
+    options.make_option(
+        "--subset subsets [SPLIT/]PART", "all", "Take rasters in this part of a split; repeatable.", multiple=True
+    ),
+    options.make_option("--raster rasters ID", "all", "Take this raster; repeatable.", multiple=True),
+)
+
+
+def _add_conditions(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which rasters a partial clone takes."""
+    return reduce(lambda decorated, option: option(decorated), reversed(_CONDITIONS), command)
+
+
 _remote_argument = click.argument("remote", required=False, default=None, metavar="[REMOTE]")
 
 
@@ -27,6 +54,7 @@ _remote_argument = click.argument("remote", required=False, default=None, metava
 @options.make_option("--at REV", "that of geographer.lock, or the newest", "The revision that the workspace shows.")
 @click.option("--no-pixels", is_flag=True, help="Fetch the history alone; checkout fetches files later.")
 @_selection_option
+@_add_conditions
 @options.json_option
 @click.pass_obj
 def clone_command(
@@ -39,12 +67,17 @@ def clone_command(
     no_pixels: bool,
     revisions: str | None,
     as_json: bool,
+    **conditions: Any,
 ) -> None:
     """Make a copy of a published dataset, with its history, in the new folder DIR.
 
     The source is a Git repository, whose DVC remote has the history and the files, or the URL or path of a DVC remote
     alone. The history of all published branches comes along. An interrupted clone goes on when the same command is
     repeated.
+
+    With --bbox, --where, --collection, --subset or --raster it is a partial clone: it takes the files of the rasters
+    that meet all of them, of the rasters that their chips are cut from again, and the labels of both. Tables are
+    whole. geographer fetch with such options makes it grow.
     """
     from geographer.dataset import Dataset
     from geographer.sharing.clone import name_clone
@@ -62,30 +95,51 @@ def clone_command(
         revisions=_read_selection(revisions),
         progress=output.show_progress,
         command=options.format_command_line(),
+        **conditions,
     )
     head = dataset.show()
+    partial = dataset.sharing_status().partial if any(conditions.values()) else None
     if as_json:
-        output.print_json_line({"root": str(dataset.root), "position": head.position, "digest": head.digest})
+        facts = {"root": str(dataset.root), "position": head.position, "digest": head.digest}
+        output.print_json_line({**facts, **({"partial": partial.to_dict()} if partial else {})})
         return
     shown = "history only" if no_pixels else f"the workspace shows {at or f'@{head.position}'}"
     click.echo(
         f"'{dataset.root}' is at @{head.position} {head.digest[:12]} ({format_count(head.position, 'event')}; {shown})"
     )
+    if partial:
+        click.echo(f"partial clone: {partial}")
 
 
-@click.command("fetch", epilog=format_example("fetch", "fetch --branch lakes"))
+@click.command("fetch", epilog=format_example("fetch", "fetch --branch lakes", "fetch --collection scenes"))
 @_remote_argument
 @options.make_option(_BRANCH, "the one in use, and the events of all others", "The branch to fetch.")
 @_selection_option
+@_add_conditions
+@click.option("--all", "all_files", is_flag=True, help="Make a partial clone take all files.")
 @options.json_option
 @click.pass_obj
-def fetch_command(folder: str, remote: str | None, branch: str | None, revisions: str | None, as_json: bool) -> None:
+def fetch_command(
+    folder: str,
+    remote: str | None,
+    branch: str | None,
+    revisions: str | None,
+    all_files: bool,
+    as_json: bool,
+    **conditions: Any,
+) -> None:
     """Get what others published; head and workspace stay as they are.
 
     The events come into the log as the branch REMOTE/NAME, and the files into DVC's cache. Files of branches that are
     not in use come when they are shown.
+
+    In a partial clone, --all and the options from --bbox to --raster, as in clone, make it take more from then on:
+    the files that it lacks are fetched, and the workspace shows them.
     """
-    result = _open_dataset(folder).fetch(remote, branch=branch, revisions=_read_selection(revisions))
+    dataset = _open_dataset(folder)
+    result = dataset.fetch(
+        remote, branch=branch, revisions=_read_selection(revisions), all_files=all_files, **conditions
+    )
     _print_fetched(result, as_json=as_json)
 
 

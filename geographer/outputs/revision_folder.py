@@ -51,12 +51,15 @@ def export_folder(revision: Revision, store: Store, folder: Path, source: FileSo
     Raises:
         ConflictError: the folder has other content.
         CorruptError: a file cannot be restored.
+        NotFoundError: a partial clone lacks a file on purpose, and there is no `source`.
     """
+    withdrawn = list_withdrawn_files(revision.connection)
+    restorable, left_out = split_files(list_files(revision, revision.position), withdrawn)
+    if source is None:
+        store.require_fetchable(file.checksums.md5 for file in restorable)
     target = prepare_export_folder(store.root, folder)
     require_distinct_paths(revision, target)
     exported = _read_earlier_manifest(target, folder)
-    withdrawn = list_withdrawn_files(revision.connection)
-    restorable, left_out = split_files(list_files(revision, revision.position), withdrawn)
     files = {file.path: file for file in restorable}
     manifest = {path: file.checksums.sha256 for path, file in files.items()}
     to_write = [file for path, file in files.items() if check_file(target / path, file.checksums)]

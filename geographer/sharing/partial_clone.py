@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from geographer.base.html import render_object
 from geographer.storage.log.branches import Location
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chain_objects import ChainObjects, select_positions
@@ -32,6 +33,13 @@ class PartialStatus(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.selections}: {self.counts}"
+
+    def _repr_html_(self) -> str:
+        return render_object(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the status as JSON."""
+        return {"selections": self.selections, **self.counts._asdict()}
 
 
 def begin_partial_clone(work: UnitOfWork, selection: FileSelection | None) -> None:

@@ -67,7 +67,7 @@ class SharingStatus(NamedTuple):
                 {**usage._asdict(), "missing": len(usage.missing), "unprotected": len(usage.unprotected)}
                 for usage in self.tags
             ],
-            "partial": self.partial and {"selections": self.partial.selections, **self.partial.counts._asdict()},
+            "partial": self.partial and self.partial.to_dict(),
         }
 
 

@@ -10,6 +10,7 @@ from geographer.base.values import Checksums
 from geographer.diff.patch.model import Values
 from geographer.diff.patch.revision_values import ObjectKey
 from geographer.storage.dvc.store import Store
+from geographer.storage.workspace.partial.absent_files import ensure_objects
 from geographer.storage.workspace.roots import Roots, make_unset_root_error
 
 
@@ -61,12 +62,14 @@ def find_files(root: Path, needed: Sequence[NeededFile]) -> FoundFiles:
         damaged = store.check_files([file.checksums for file in stored])
         local = _find_in_workspace(root, [file for file in stored if file.checksums.md5 in damaged])
         absent = [file for file in stored if file.checksums.md5 in damaged.keys() - local.keys()]
+        remote_only = set[str]()
         try:
-            store.fetch_files([file.checksums.md5 for file in absent if damaged[file.checksums.md5] == "missing"])
+            missing = [file.checksums.md5 for file in absent if damaged[file.checksums.md5] == "missing"]
+            remote_only = ensure_objects(store, missing).remote_only
         except StorageError:
             if not all(file.is_derived for file in absent):
                 raise
-        damaged = store.check_files([file.checksums for file in absent])
+        damaged = store.check_files([file.checksums for file in absent if file.checksums.md5 not in remote_only])
     lost += [file for file in absent if not file.is_derived and file.checksums.md5 in damaged]
     if lost:
         sums = ", ".join(f"{file.raster_id}: md5 {file.checksums.md5}" for file in lost[:3])

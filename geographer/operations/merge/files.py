@@ -9,6 +9,7 @@ from geographer.storage.dvc.store import Store
 from geographer.storage.events.row_tables import KEY_COLUMNS
 from geographer.storage.log.branches import Location, find_common_position, read_location_digest
 from geographer.storage.queries.revision import Revision
+from geographer.storage.workspace.partial.absent_files import ensure_objects
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,7 +46,7 @@ def list_files_of_events(connection: "duckdb.DuckDBPyConnection", location: Loca
 
 
 def fetch_needed_files(root: Path, needed: Mapping[str, str], action: str) -> None:
-    """Fetch the files that the cache lacks, before anything is recorded.
+    """Fetch the files that the cache lacks, before anything is recorded; a partial clone asks the remote for them.
 
     Raises:
         CorruptError: files are nowhere; `action` is what cannot be done.
@@ -54,7 +55,7 @@ def fetch_needed_files(root: Path, needed: Mapping[str, str], action: str) -> No
     if not needed:
         return
     with Store(root) as store:
-        missing = store.fetch_files([*needed])
+        missing = ensure_objects(store, [*needed]).lost
     if missing:
         names = sorted(needed[md5] for md5 in missing)
         raise CorruptError(

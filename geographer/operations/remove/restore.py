@@ -16,6 +16,7 @@ from geographer.storage.queries.remembered_removals import stage_remembered_remo
 from geographer.storage.queries.renamings import stage_renamings
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext, Request
+from geographer.storage.workspace.partial.absent_files import ensure_objects
 from geographer.storage.workspace.roots import Roots, make_unset_root_error
 
 if TYPE_CHECKING:
@@ -119,8 +120,9 @@ class RasterRestoration(Change):
         lost = [file.raster_id for file in referenced if check_file(roots.locate_file(file.path), file.checksums)]
         with Store(context.root) as store:
             damaged = store.check_files([file.checksums for file in stored])
-            store.fetch_files([md5 for md5, damage in damaged.items() if damage == "missing"])
-            damaged = store.check_files([file.checksums for file in stored if file.checksums.md5 in damaged])
+            ensured = ensure_objects(store, [md5 for md5, damage in damaged.items() if damage == "missing"])
+            unchecked = damaged.keys() - ensured.remote_only
+            damaged = store.check_files([file.checksums for file in stored if file.checksums.md5 in unchecked])
         if lost := lost + [file.raster_id for file in stored if file.checksums.md5 in damaged]:
             raise CorruptError(
                 f"cannot restore {quote_objects('raster', lost)}: the bytes are missing or altered. Put DVC's cache or "

@@ -23,6 +23,7 @@ from geographer.operations.run_command.request import make_file_rows
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change, PlanContext, PlannedFile, PlannedFiles
+from geographer.storage.workspace.partial.absent_files import ensure_objects, reject_missing_rasters
 from geographer.storage.workspace.paths import is_recorded_file
 from geographer.storage.workspace.source_rasters import ReplacingFile
 
@@ -173,9 +174,11 @@ def _restore_input(store: Store, folder: Path, scratch: Path, file: CommandFile)
     source = folder / file.path
     if not is_recorded_file(source, file.checksums):
         if file.raster_id:
-            store.fetch_files([file.checksums.md5])
+            ensure_objects(store, [file.checksums.md5])
         source = store.find_object(file.checksums.md5)
         if Path(file.path).is_absolute() or not is_recorded_file(source, file.checksums):
+            if file.raster_id and not source.is_file():
+                reject_missing_rasters(store.root, [file.raster_id])
             raise NotFoundError(f"input '{file.path}' is missing, or has other bytes than recorded")
     if not Path(file.path).is_absolute():
         target = scratch / file.path

@@ -10,13 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from geographer.base.errors import StorageError
+from geographer.base.errors import NotFoundError, StorageError
 from geographer.base.values import Checksums
 from geographer.planning.label_files import LABEL_FILES
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles
+from geographer.storage.workspace.partial.absent_files import describe_partial_clone
+from geographer.storage.workspace.partial.selection import PARTIAL_FILE
 from geographer.storage.workspace.paths import find_path_fault, is_recorded_file
 from geographer.storage.workspace.source_rasters import SourceRaster, read_source_rasters
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
@@ -44,9 +46,10 @@ class ScratchFolder:
         self._store, self._folder = store, folder
         self._shared = folder / "shared"
         self._shared.mkdir()
-        roots = store.root / GEOGRAPHER_FOLDER / _ROOTS_FILE
-        if roots.is_file():
-            (self._shared / _ROOTS_FILE).write_bytes(roots.read_bytes())
+        for name in (_ROOTS_FILE, PARTIAL_FILE):
+            path = store.root / GEOGRAPHER_FOLDER / name
+            if path.is_file():
+                (self._shared / name).write_bytes(path.read_bytes())
 
     def make_event_folder(self, digest: str) -> Path:
         """Return a new folder for an event."""
@@ -67,7 +70,7 @@ class ScratchFolder:
         rows = revision.fetch_rows(_SOURCES, {"collections": [*collections], "label_files": LABEL_FILES})
         withdrawn = list_withdrawn_files(revision.connection)
         stored = {path: md5 for path, storage, md5 in rows if storage == "dvc" and md5 not in withdrawn}
-        with suppress(StorageError):
+        with suppress(StorageError, NotFoundError):
             self._store.fetch_files([*stored.values()])
         for path, md5 in stored.items():
             self._link_file(folder, path, self._find_bytes(path, md5))
@@ -110,12 +113,12 @@ def find_source_problems(revision: Revision, folder: Path, raster_ids: Iterable[
         for raster_id, raster in read_source_rasters(revision, folder, ids).items():
             if file := withdrawn.get(md5s[raster_id]):
                 problems[raster_id] = f"its source '{raster_id}' was {file.format_reason()}"
-            elif problem := _find_problem(raster, checked):
+            elif problem := _find_problem(raster, checked, folder):
                 problems[raster_id] = f"its source '{raster_id}' {problem}"
     return problems
 
 
-def _find_problem(raster: SourceRaster, checked: CheckedFiles) -> str | None:
+def _find_problem(raster: SourceRaster, checked: CheckedFiles, folder: Path) -> str | None:
     if raster.unset_root:
         return f"lies in the root '{raster.unset_root}', which is not set on this machine (geographer roots)"
     damage = raster.find_damage(checked)
@@ -123,6 +126,8 @@ def _find_problem(raster: SourceRaster, checked: CheckedFiles) -> str | None:
         return None
     if raster.is_referenced:
         return f"is recorded in place, and its file is {damage}"
+    if damage == "missing" and (partial := describe_partial_clone(folder)):
+        return f"is absent on purpose: {partial}. Get it with geographer fetch --raster ID"
     where = "on this machine nor on the remote" if damage == "missing" else "as recorded: they are altered"
     return f"cannot be read: its bytes are {'neither ' if damage == 'missing' else 'not '}{where}"
 
@@ -131,7 +136,7 @@ def find_recorded_bytes(store: Store, path: str, checksums: Checksums) -> Path |
     """Return a file with the recorded bytes: in the workspace, in the cache, or fetched from the remote."""
     if is_recorded_file(store.root / path, checksums):
         return store.root / path
-    with suppress(StorageError):
+    with suppress(StorageError, NotFoundError):
         store.fetch_files([checksums.md5])
     cached = store.find_object(checksums.md5)
     return cached if is_recorded_file(cached, checksums) else None

@@ -206,6 +206,11 @@ class Store:
                 return self._fetch_missing(missing, opened) if opened else dict.fromkeys(missing, "missing")
         return self._fetch_missing(missing, remote)
 
+    def require_fetchable(self, md5s: Iterable[str]) -> None:
+        """Raise `NotFoundError` if a partial clone lacks one of the files on purpose, before anything is written."""
+        if self._check_fetch:
+            self._check_fetch(self.list_missing_objects(md5s))
+
     @contextmanager
     def allow_fetch(self) -> Iterator[None]:
         """Let the block fetch files without asking `check_fetch`: its caller has selected them."""

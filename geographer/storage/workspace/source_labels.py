@@ -9,6 +9,7 @@ from typing import NamedTuple
 from geographer.base.errors import ConflictError, CorruptError, quote_names
 from geographer.base.values import Checksums
 from geographer.storage.workspace.checked_files import CheckedFiles, FileStatus, read_status
+from geographer.storage.workspace.partial.absent_files import reject_missing_rasters
 
 
 class SourceLabel(NamedTuple):
@@ -27,14 +28,16 @@ class SourceLabels:
         self._status_by_path: dict[Path, FileStatus] = {}
 
     def require_intact(self) -> None:
-        """Raise `CorruptError` if a file is missing or not the recorded one."""
-        damaged = {}
+        """Raise `CorruptError` if a file is missing or not the recorded one; `NotFoundError` in a partial clone."""
+        damaged, missing = {}, []
         with CheckedFiles(self._root) as checked:
             for (name, raster_id), label in self._labels.items():
                 if damage := checked.find_damage(label.path, label.checksums):
                     damaged[f"{name}/{raster_id}"] = damage
+                    missing += [raster_id] if damage == "missing" else []
                 else:
                     self._status_by_path[label.path] = read_status([label.path])
+        reject_missing_rasters(self._root, missing, "label of raster")
         if damaged:
             adjectives = " or ".join(sorted(set(damaged.values()), reverse=True))
             raise CorruptError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Final, NamedTuple
 
 import duckdb
 
-from geographer.base.errors import NotFoundError
+from geographer.base.errors import NotFoundError, quote_objects
 from geographer.base.text import format_count
 from geographer.storage.database.connection import open_cursor
+from geographer.storage.dvc.store import Store
 from geographer.storage.workspace.partial.selected_files import FileEvaluator
 from geographer.storage.workspace.partial.selection import PartialClone, read_partial_clone
 from geographer.storage.workspace.paths import FILES_SQL
@@ -60,21 +62,47 @@ def make_absent_error(root: Path, absent: Sequence[AbsentFile]) -> NotFoundError
     others = f" and {format_count(len(absent) - 1, 'other file')}" if len(absent) > 1 else ""
     return NotFoundError(
         f"'{absent[0].path}' of raster '{absent[0].raster_id}'{others} {'are' if others else 'is'} absent on purpose: "
-        f"{describe_partial_clone(root)}. Get {'them' if others else 'it'} with {name_growth([absent[0].raster_id])}, "
-        "or all files with geographer fetch --all."
+        f"{describe_partial_clone(root)}. {_name_growth(file.raster_id for file in absent)}"
     )
+
+
+def reject_missing_rasters(root: Path, raster_ids: Collection[str], noun: str = "raster") -> None:
+    """Raise `NotFoundError` if the workspace of a partial clone lacks files of rasters, which a command needs."""
+    if raster_ids and (partial := describe_partial_clone(root)):
+        names = quote_objects(noun, [*raster_ids], "is|are")
+        raise NotFoundError(f"{names} not on this machine: {partial}. {_name_growth(raster_ids)}")
 
 
 def describe_partial_clone(root: Path) -> str:
     """Return that a dataset is a partial clone, and of what; an empty text if it takes all files."""
     clone = read_partial_clone(root)
-    return f"'{root}' is a partial clone ({clone.format_selections()})" if clone else ""
+    return f"this is a partial clone ({clone.format_selections()})" if clone else ""
 
 
-def name_growth(raster_ids: Iterable[str]) -> str:
-    """Return the command that gets the files of rasters into a partial clone."""
-    ids = [*raster_ids]
-    return f"geographer fetch --raster '{ids[0]}'{' …' if len(ids) > 1 else ''}"
+class EnsuredObjects(NamedTuple):
+    """The objects that only the remote has, and those that are nowhere, by MD5."""
+
+    remote_only: set[str]
+    lost: set[str]
+
+
+def ensure_objects(store: Store, md5s: Collection[str]) -> EnsuredObjects:
+    """Fetch the objects that an event will name and the cache lacks; in a partial clone, only ask the remote for them.
+
+    `StorageError` if it cannot be reached.
+    """
+    if read_partial_clone(store.root) is None:
+        return EnsuredObjects(set(), {*store.fetch_files([*md5s])})
+    missing = {*store.list_missing_objects(md5s)}
+    lost = {*store.find_missing_objects(missing)}
+    return EnsuredObjects(missing - lost, lost)
+
+
+def _name_growth(raster_ids: Iterable[str]) -> str:
+    """Return how to get the files of rasters into a partial clone."""
+    ids = [*dict.fromkeys(raster_ids)]
+    options = " ".join(f"--raster {shlex.quote(raster_id)}" for raster_id in ids[:3])
+    return f"Get {'it' if len(ids) == 1 else 'them'} with geographer fetch {options}, or all files with --all."
 
 
 def _list_selected_md5s(
