@@ -8,6 +8,7 @@ from geographer.base.errors import ConflictError, NotFoundError
 from geographer.base.text import quote_shell_word
 from geographer.cli import options, output
 from geographer.cli.help import format_example
+from geographer.cli.workers import add_workers_options
 from geographer.dataset.reader import DatasetReader
 
 
@@ -22,6 +23,7 @@ from geographer.dataset.reader import DatasetReader
     "--where SQL", "all features", "Only features for which this SQL expression is true count as objects."
 )
 @options.make_option("--to FILE", "none", "Write the certificate as JSON to this file.")
+@add_workers_options
 @options.json_object_option
 @options.pass_dataset
 def certify_command(
@@ -32,6 +34,7 @@ def certify_command(
     duplicates: bool,
     where: str | None,
     to: str | None,
+    workers: int | str,
     as_json: bool,
 ) -> None:
     """State what the subsets of a split share: objects, pixels, distance, near-duplicates.
@@ -42,7 +45,9 @@ def certify_command(
     or mirrored, shifted by up to 5 % of the side, up to 20 % brighter or darker, or compressed. The exit code is 4 if
     the subsets leak, 3 if there are no two subsets.
     """
-    certificate = dataset.certify_split(split, at=revision, buffer=buffer, duplicates=duplicates, where=where)
+    certificate = dataset.certify_split(
+        split, at=revision, buffer=buffer, duplicates=duplicates, where=where, workers=workers
+    )
     if to is not None:
         certificate.write(to)
     if as_json:

@@ -98,6 +98,7 @@ class EvidenceReader(GraphReader):
         buffer: float | None = None,
         duplicates: bool = False,
         where: str | None = None,
+        workers: "Workers" = 1,
     ) -> "Certificate":
         """Return what the subsets of a split share at a revision: its leakage certificate.
 
@@ -113,6 +114,7 @@ class EvidenceReader(GraphReader):
                 to 5 % of the side, brighter or darker, compressed.
             where: Which features count as objects, as an SQL expression; others may be shared, such as a country that
                 all chips lie in. The certificate states it, and how many others are shared. Default: all.
+            workers: The number of processes that read pixels, or a client or the address of a Dask scheduler.
 
         Raises:
             NotFoundError: there is no such revision or split, or `where` names an unknown column.
@@ -121,7 +123,13 @@ class EvidenceReader(GraphReader):
         from geographer.outputs.certificate.certify import certify_split
 
         with self._unit_of_work.open_revision(at) as revision:
-            return certify_split(self._unit_of_work, revision, split, buffer=buffer, duplicates=duplicates, where=where)
+            return certify_split(
+                *(self._unit_of_work, revision, split),
+                buffer=buffer,
+                duplicates=duplicates,
+                where=where,
+                workers=workers,
+            )
 
     def find_split_filter(self, split: str, *, at: RevisionSpec = None) -> str | None:
         """Return the SQL expression that says which features a split keeps in one part; None: all of them."""

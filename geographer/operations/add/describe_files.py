@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 
 from geographer.base.atomic_files import TEMPORARY_FILES, translate_os_errors
 from geographer.base.errors import GeographerError
-from geographer.base.executors.executor import Workers, make_executor
+from geographer.base.executors.executor import Workers
 from geographer.base.executors.task_files import InputFile, locate_file
 from geographer.base.progress import ProgressCallback
 from geographer.base.values import Checksums
 from geographer.planning.raster_rows import RasterOptions, RasterRow, describe_raster
+from geographer.storage.dvc.dataset_executor import make_dataset_executor
 
 _BATCH: Final = 8
 _BYTES_OF_ONE: Final = 8 << 20
@@ -48,7 +49,7 @@ def describe_files(
     the dataset if a worker sees it.
     """
     size = sum(task.path.stat().st_size for task in tasks if task.path.is_file())
-    executor = make_executor(workers, count=max(len(tasks), size // _BYTES_OF_ONE))
+    executor = make_dataset_executor(workers, root, count=max(len(tasks), size // _BYTES_OF_ONE))
     length = max(1, min(_BATCH, -(-len(tasks) // executor.slots)))
     batches = [tasks[start : start + length] for start in range(0, len(tasks), length)]
     results = executor.run(partial(_describe_batch, options, root), batches, inputs=_list_inputs)

@@ -158,7 +158,7 @@ class Split(Recipe, kw_only=True, frozen=True):
     where: Annotated[str | None, WHERE] = None
     seed: Annotated[int, Parameter("Seed of the choice among equally good assignments.", "NUMBER")] = 0
     on_conflict: Annotated[OnConflict | None, ON_CONFLICT] = None
-    workers: Annotated[Workers, WORKERS._replace(cli="none")] = 1
+    workers: Annotated[Workers, WORKERS] = 1
     area: Annotated[
         str | None,
         Parameter(
@@ -233,7 +233,7 @@ class Split(Recipe, kw_only=True, frozen=True):
         constraints = groups.find_constraints(revision, features, declared, part, excluded)
         compared = None
         if self.near_duplicates:
-            links, compared = find_near_duplicate_links(revision, context.root, context.progress)
+            links, compared = find_near_duplicate_links(revision, context.root, self.workers, context.progress)
             constraints = constraints.add_links(REASON, links)
         inputs = SplitInputs(
             rasters=[row.raster_id for row in members],

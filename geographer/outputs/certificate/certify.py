@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from geographer.base.executors.executor import Workers
 from geographer.outputs.certificate.certificate import Certificate
 from geographer.outputs.certificate.distance import check_distance
 from geographer.outputs.certificate.duplicates import NOT_ASKED, check_duplicates
@@ -27,6 +28,7 @@ def certify_split(
     buffer: float | None = None,
     duplicates: bool = False,
     where: str | None = None,
+    workers: Workers = 1,
 ) -> Certificate:
     """Certify what the subsets of a split share at an open revision, whatever the split declared.
 
@@ -37,6 +39,7 @@ def certify_split(
         buffer: The distance in metres that subsets must exceed; None: distances are measured only.
         duplicates: Whether to read the pixels and look for near-duplicates.
         where: Which features count as objects, as an SQL expression; None: all. The certificate states it.
+        workers: Who reads the pixels.
 
     Raises:
         NotFoundError: the revision has no such split, or `where` names an unknown column.
@@ -48,7 +51,7 @@ def certify_split(
         buffer = float(buffer)
         parse_buffer(buffer)
     rasters = stage_certified_rasters(revision, split)
-    levels = _check_levels(work, revision, rasters, buffer, where, duplicates=duplicates)
+    levels = _check_levels(work, revision, rasters, buffer, where, duplicates=duplicates, workers=workers)
     parameters = _list_parameters(buffer, duplicates) | ({} if where is None else {"where": where})
     return Certificate(_describe_revision(revision), split, rasters, levels, parameters)
 
@@ -61,6 +64,7 @@ def _check_levels(
     where: str | None,
     *,
     duplicates: bool,
+    workers: Workers,
 ) -> list[Level]:
     if sum(count > 0 for count in rasters.count_parts().values()) < 2:
         names = ("shared_objects", "shared_pixels", "distance", "near_duplicates")
@@ -70,7 +74,7 @@ def _check_levels(
         check_objects(revision, rasters, where),
         check_pixels(revision, rasters, places),
         check_distance(revision, rasters, places, buffer),
-        check_duplicates(revision, rasters, work) if duplicates else Level("near_duplicates", None, NOT_ASKED),
+        check_duplicates(revision, rasters, work, workers) if duplicates else Level("near_duplicates", None, NOT_ASKED),
     ]
 
 

@@ -7,8 +7,10 @@ from typing import Any, Final
 import numpy as np
 
 from geographer.base.errors import CorruptError, NotFoundError, StorageError
+from geographer.base.executors.executor import Workers
 from geographer.outputs.certificate.levels import MAX_LEAKS, Level, make_leaks
 from geographer.outputs.certificate.rasters import MAX_NAMES, CertifiedRasters
+from geographer.storage.dvc.dataset_executor import make_dataset_executor
 from geographer.storage.queries.revision import Revision
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chip_files import ChipFiles
@@ -16,7 +18,7 @@ from geographer.storage.workspace.chip_files import ChipFiles
 NOT_ASKED: Final = "the pixels were not read; near-duplicates are looked for only if asked for"
 
 
-def check_duplicates(revision: Revision, rasters: CertifiedRasters, work: UnitOfWork) -> Level:
+def check_duplicates(revision: Revision, rasters: CertifiedRasters, work: UnitOfWork, workers: Workers) -> Level:
     """Read the pixels of all rasters that have bytes, compared with their checksums, and find near-duplicates."""
     from geographer.algorithms.near_duplicates.descriptor import ImageDescriptors
     from geographer.algorithms.near_duplicates.find import find_near_duplicates
@@ -30,7 +32,9 @@ def check_duplicates(revision: Revision, rasters: CertifiedRasters, work: UnitOf
     except (CorruptError, NotFoundError, StorageError) as error:
         return Level("near_duplicates", None, f"files cannot be read: {error}")
     ordered = [files[rasters.ids[index]] for index in read]
-    described = describe_rasters(((file.path, file.content, file.with_sidecars) for file in ordered), work.progress)
+    named = [(file.path, file.content, file.with_sidecars) for file in ordered]
+    executor = make_dataset_executor(workers, work.root, count=len(named))
+    described = describe_rasters(named, executor, work.progress)
     found = find_near_duplicates(ImageDescriptors.from_rows(described), rasters.part[read])
     pairs = np.array(read, np.int64)[found.pairs]
     rows = zip(found.score[:MAX_LEAKS].tolist(), found.is_identical[:MAX_LEAKS].tolist(), strict=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import UsageError
-from geographer.base.executors.executor import Workers, check_workers, make_executor
+from geographer.base.executors.executor import Workers, check_workers
 from geographer.base.executors.task_files import InputFile
 from geographer.outputs.samples.selection import SampleSelection, stage_samples
 from geographer.outputs.samples.training_rows import TrainingLabel, list_training_labels
@@ -18,6 +18,7 @@ from geographer.outputs.statistics.cache import StatisticsCache, make_key
 from geographer.outputs.statistics.class_features import count_class_features
 from geographer.outputs.statistics.results import ClassObjects, DatasetStatistics, SampleStatistics
 from geographer.outputs.statistics.summaries import sum_classes, sum_images, summarize_bands, summarize_label
+from geographer.storage.dvc.dataset_executor import make_dataset_executor
 from geographer.storage.queries.revision import Revision
 from geographer.storage.unit_of_work import UnitOfWork
 from geographer.storage.workspace.chip_files import ChipFile, ChipFiles
@@ -162,7 +163,7 @@ class _StatisticsPlan:
                 missing.append(index)
         batches = self._list_batches(work, missing)
         total, done = sum(len(batch.files) for batch in batches), 0
-        executor = make_executor(workers, count=total)
+        executor = make_dataset_executor(workers, work.root, count=total)
         for batch, added in zip(batches, executor.run(count_batch, batches, inputs=_list_inputs), strict=True):
             counts[batch.number].merge_counts(added)
             done += len(batch.files)

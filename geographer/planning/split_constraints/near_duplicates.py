@@ -11,7 +11,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from geographer.algorithms.connected_components import Links
+from geographer.base.executors.executor import Executor, Workers
 from geographer.base.progress import ProgressCallback
+from geographer.storage.dvc.dataset_executor import make_dataset_executor
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.source_rasters import SourceRasters
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
@@ -59,11 +61,11 @@ def fetch_recorded_links(revision: Revision) -> Links:
 
 
 def find_near_duplicate_links(
-    revision: Revision, root: Path, progress: ProgressCallback
+    revision: Revision, root: Path, workers: Workers, progress: ProgressCallback
 ) -> tuple[Links, ComparedPixels | None]:
     """Return the pairs of grouped rasters that are near-duplicates, shape (n, 2), and what is to be recorded.
 
-    The files in the workspace are read, unless the same pixels were compared before; then nothing is to be recorded.
+    `workers` read the files in the workspace, unless the same pixels were compared before; then nothing is to be recorded.
     Rasters without bytes are left out.
 
     Raises:
@@ -77,14 +79,16 @@ def find_near_duplicate_links(
     if revision.fetch_value(_COMPARED, {"compared": compared}):
         return fetch_recorded_links(revision), None
     sources = SourceRasters(revision, root, [raster_id for _, raster_id, _ in rows])
-    found, not_comparable = _compare_pixels(sources, [(raster_id, digest) for _, raster_id, digest in rows], progress)
+    executor = make_dataset_executor(workers, root, count=len(rows))
+    rasters = [(raster_id, digest) for _, raster_id, digest in rows]
+    found, not_comparable = _compare_pixels(sources, rasters, executor, progress)
     index = np.array([row[0] for row in rows], np.int64)
     pairs = [NearDuplicatePair(rows[a][1], rows[b][1], (rows[a][2], rows[b][2])) for a, b in found.tolist()]
     return index[found], ComparedPixels(compared, pairs, not_comparable)
 
 
 def _compare_pixels(
-    sources: SourceRasters, rasters: list[tuple[str, str]], progress: ProgressCallback
+    sources: SourceRasters, rasters: list[tuple[str, str]], executor: Executor, progress: ProgressCallback
 ) -> tuple[Links, int]:
     """Return the near-duplicates among rasters, given by id and pixel digest, and how many are not comparable."""
     from geographer.algorithms.near_duplicates.descriptor import ImageDescriptors
@@ -94,6 +98,6 @@ def _compare_pixels(
     sources.require_intact()
     source = sources.raster_by_id
     files = [(source[raster_id].path, digest, source[raster_id].is_referenced) for raster_id, digest in rasters]
-    found = find_near_duplicates(ImageDescriptors.from_rows(describe_rasters(files, progress)))
+    found = find_near_duplicates(ImageDescriptors.from_rows(describe_rasters(files, executor, progress)))
     sources.require_unchanged()
     return found.pairs, len(found.not_comparable)
