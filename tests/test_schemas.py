@@ -168,6 +168,8 @@ def changed_dataset(sample_history, tmp_path_factory):
     dataset.download("others", into="others", fall_back=True, **archive)
     restore_scene(folder / "shelf", "gone")
     dataset.download("scenes", **archive)
+    dataset.cut_grid("windows", size=16, virtual=True)
+    dataset.materialise()
     dataset.run_command(["true"], folder=str(folder))
     return dataset
 

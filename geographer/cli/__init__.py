@@ -43,6 +43,7 @@ COMMANDS: Final = {
         "Search an archive for the rasters that features lack, and fetch the fewest that suffice.",
     ),
     "cut": ("cut", "Cut chips from rasters."),
+    "materialise": ("materialise", "Write the files of virtual chips, which cut --virtual recorded as windows."),
     "label": ("label", "Make labels for the rasters of a collection."),
     "split": ("split", "Assign rasters to parts without leakage between them."),
     "run": ("run", "Run a command, and record it with its inputs, code and outputs."),

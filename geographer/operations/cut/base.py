@@ -12,13 +12,19 @@ from msgspec import UNSET, UnsetType
 
 from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_objects
 from geographer.base.parameters import Parameter
-from geographer.base.values import Size, Window, clip_window, validate_name
+from geographer.base.values import Checksums, Size, Window, clip_window, validate_name
 from geographer.operations.cut.chip_labels import ChipLabels, add_label_rows
-from geographer.operations.cut.events import ChipsCut, CoverReport, CutterRun
+from geographer.operations.cut.chip_rows import (
+    describe_chip_file,
+    describe_virtual_chip,
+    list_virtual_ids,
+    read_recorded_rasters,
+)
+from geographer.operations.cut.events import ChipsCut, ChipsCutV1, CoverReport, CutterRun
 from geographer.operations.cut.windows.chip_names import make_names_distinct
 from geographer.operations.cut.windows.chips import Chip, Shortage, WindowFilter
 from geographer.planning.collections import require_pixels
-from geographer.planning.raster_rows import describe_grid, make_raster_rows
+from geographer.planning.raster_rows import make_raster_rows
 from geographer.planning.recipe import Recipe, find_recipe, list_recipe_records, list_recipes
 from geographer.planning.removed_rasters import make_dependent_removal_rows
 from geographer.planning.selection import Selection, Selections
@@ -35,8 +41,6 @@ from geographer.storage.workspace.source_rasters import ReplacingFile, SourceRas
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from geographer.operations.cut.render import ChipResult
-
 logger = logging.getLogger(__name__)
 
 BandPatterns = tuple[tuple[str, tuple[int, ...]], ...]
@@ -47,6 +51,11 @@ _INPUT_PARAMETERS: Final = ("collection", "source")
 """The parameters in which the log records the collection that a recipe uses."""
 _REMOVED: Final = "removed (geographer restore rasters brings them back)"
 """Why a planned chip is not cut, as events record it."""
+_VIRTUAL: Final = Parameter(
+    "Record windows only; chips are read from their rasters, until geographer materialise writes them.",
+    records_default=False,
+    since=2,
+)
 
 
 class WindowPlan(NamedTuple):
@@ -168,6 +177,7 @@ class CutRecipe(Recipe, kw_only=True, frozen=True):
         float | None, Parameter("The pixel value of padding.", "VALUE", "the raster's nodata value")
     ] = None
     seed: Annotated[int, Parameter("Seed of all random choices.", "NUMBER")] = 0
+    virtual: Annotated[bool, _VIRTUAL] = False
 
     @property
     def chip_size(self) -> Size:
@@ -329,7 +339,10 @@ class CutPlan:
         self._id_by_name = context.id_by_name
         unchanged, removed_names = set(context.chips), {chip.name for chip in context.removed_chips}
         planned = [chip for chip in windows.chips if chip.name not in removed_names]
-        self.chips = [chip for chip in planned if chip not in unchanged or self._has_other_pixels(chip)]
+        self._virtual_ids = set() if recipe.virtual else {*list_virtual_ids(context.revision, recipe.name)}
+        self.chips = [chip for chip in planned if chip not in unchanged or self._must_replace(chip)]
+        used_ids = {chip.raster_id for chip in self.chips} if recipe.virtual else ()
+        self._recorded_rasters = read_recorded_rasters(context.revision, used_ids)
         chip_by_id = {self._make_chip_id(chip): chip for chip in planned}
         self.retired = sorted(context.existing_ids.difference(chip_by_id))
         labels.plan_labels(chip_by_id, {*map(self._make_chip_id, self.chips)})
@@ -353,7 +366,7 @@ class CutPlan:
         if users := self._list_users_of_old_chips():
             text = quote_objects("recipe", users, "uses|use")
             warnings.append(f"{text} chips of '{recipe.name}' that are replaced. Run them again: geographer update")
-        self.event = ChipsCut(
+        self.event = (ChipsCut if recipe.virtual else ChipsCutV1)(
             recipe=recipe.to_record(),
             chips=len(self.chips),
             retired=len(self.retired),
@@ -374,6 +387,28 @@ class CutPlan:
 
     def build_outputs(self, context: BuildContext) -> Change:
         """Cut the chips, and their windows of labels that users added, into the staging folder."""
+        rows, files = (self._describe_chips(), []) if self.recipe.virtual else self._cut_files(context)
+        grids = {raster_id: source.grid for raster_id, source in self._context.sources.raster_by_id.items()}
+        labels = self._labels.cut_windows(grids, context)
+        rows += [{"change": "removed", "raster_id": chip_id} for chip_id in self.retired]
+        if not rows and not labels.rows and not self._is_changed:
+            return Change(self.event)
+        tables = {"raster_change": make_raster_rows(rows)} if rows else {}
+        tables = add_label_rows({**tables, **self._log_rows}, labels)
+        return Change(self.event, tables, files + labels.files, move_files=True)
+
+    def _describe_chips(self) -> list[dict[str, object]]:
+        """Return the rows of virtual chips."""
+        rows = []
+        for chip in self.chips:
+            pad_value = self._find_pad_value(self.recipe, chip) if self._context.crosses_edge(chip) else None
+            bands = self.recipe.select_bands(chip.raster_id)
+            columns = describe_virtual_chip(self._recorded_rasters[chip.raster_id], chip.window, bands, pad_value)
+            rows.append(self._make_row(chip, columns))
+        return rows
+
+    def _cut_files(self, context: BuildContext) -> tuple[list[dict[str, object]], list[tuple[Path, Checksums]]]:
+        """Cut the chips into the staging folder; return their rows and files."""
         from geographer.operations.cut.render import ChipTask, cut_chips
 
         tasks, rows, files = [], [], []
@@ -385,19 +420,14 @@ class CutPlan:
             grid = (raster["crs"], source.is_referenced)
             tasks.append(ChipTask(str(source.path), chip.window, str(destination), bands, padding, *grid))
         self._context.sources.require_intact(chip.raster_id for chip in self.chips)
-        for result in cut_chips(tasks, workers=context.make_executor(len(tasks)), md5s=self._context.sources.list_md5s()):
-            rows.append(self._make_row(self.chips[result.index], result))
+        for result in cut_chips(
+            tasks, workers=context.make_executor(len(tasks)), md5s=self._context.sources.list_md5s()
+        ):
+            rows.append(self._make_row(self.chips[result.index], describe_chip_file(self.recipe.name, result)))
             files.append((Path(result.destination), result.checksums))
             context.progress("chips cut", len(rows), len(tasks))
         self._context.sources.require_unchanged()
-        grids = {raster_id: source.grid for raster_id, source in self._context.sources.raster_by_id.items()}
-        labels = self._labels.cut_windows(grids, context)
-        rows += [{"change": "removed", "raster_id": chip_id} for chip_id in self.retired]
-        if not rows and not labels.rows and not self._is_changed:
-            return Change(self.event)
-        tables = {"raster_change": make_raster_rows(rows)} if rows else {}
-        tables = add_label_rows({**tables, **self._log_rows}, labels)
-        return Change(self.event, tables, files + labels.files, move_files=True)
+        return rows, files
 
     def list_files(self) -> PlannedFiles:
         """See `ReplayablePlan.list_files`."""
@@ -434,6 +464,10 @@ class CutPlan:
         records = list_recipe_records(self._context.revision)
         return [record.name for record in records if self.recipe.name in map(record.parameters.get, _INPUT_PARAMETERS)]
 
+    def _must_replace(self, chip: Chip) -> bool:
+        """Return whether an existing chip is virtual and is to be a file, or has other pixels."""
+        return self._make_chip_id(chip) in self._virtual_ids or self._has_other_pixels(chip)
+
     def _has_other_pixels(self, chip: Chip) -> bool:
         """Return whether the recorded recipe cut other bands of this window, or padded it with another value."""
         recorded = self._context.recorded
@@ -459,20 +493,13 @@ class CutPlan:
     def _make_chip_id(self, chip: Chip) -> str:
         return self._id_by_name.get(chip.name) or f"{self.recipe.name}/{chip.name}"
 
-    def _make_row(self, chip: Chip, result: "ChipResult") -> dict[str, object]:
-        from geographer.rasters.read import grid_footprint_wkb
-
+    def _make_row(self, chip: Chip, columns: Mapping[str, object]) -> dict[str, object]:
         raster_id = self._make_chip_id(chip)
         return {
             "change": "changed" if raster_id in self._context.existing_ids else "added",
             "raster_id": raster_id,
             "collection": self.recipe.name,
-            "path": f"rasters/{self.recipe.name}/{chip.name}.tif",
-            "storage": "dvc",
-            **describe_grid(result.grid, result.band_count, result.dtype, result.nodata),
-            **result.checksums._asdict(),
-            "pixel_digest": result.pixel_digest,
-            "outline": grid_footprint_wkb(result.grid),
+            **columns,
             "parent_id": chip.raster_id,
             "col": chip.window.col,
             "row": chip.window.row,

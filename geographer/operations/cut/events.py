@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from geographer.planning.recipe_events import SelectingEvent, format_bound, format_reasons
-from geographer.storage.events.payload import Adjective, Count, Counted, Fraction
+from geographer.storage.events.payload import Adjective, Count, Counted, EventPayload, Fraction
 
 
 class CoverReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,8 +28,8 @@ class CutterRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: str
 
 
-class ChipsCut(SelectingEvent, kw_only=True, frozen=True):
-    """A cut recipe ran: it made chips, and retired those that are no longer selected."""
+class ChipsCutV1(SelectingEvent, kw_only=True, frozen=True):
+    """A cut recipe ran: it made files of chips, and retired those that are no longer selected."""
 
     kind: ClassVar[str] = "chips_cut"
     tables: ClassVar[tuple[str, ...]] = ("raster_change", "label_change", "split_change", "recipe_input")
@@ -43,12 +43,49 @@ class ChipsCut(SelectingEvent, kw_only=True, frozen=True):
     cover: CoverReport | UnsetType = UNSET
     cutter: CutterRun | UnsetType = UNSET
 
+    def to_current_version(self) -> "ChipsCut":
+        """See `EventPayload.to_current_version`."""
+        return msgspec.convert(self.to_json(), ChipsCut)
+
     def iter_phrases(self) -> Iterator[str]:
         """See `EventPayload.iter_phrases`."""
         yield from super().iter_phrases()
         yield format_reasons(self.unmet)
         if self.cover is not UNSET:
             yield format_bound(self.cover.chips, "chip", "in total", self.cover.bound)
+
+
+class ChipsCut(ChipsCutV1, kw_only=True, frozen=True):
+    """A cut recipe ran that makes virtual chips, and retired those that are no longer selected.
+
+    Recipes of files record version 1, which older versions of geographer read.
+    """
+
+    kind: ClassVar[str] = "chips_cut"
+    version: ClassVar[int] = 2
+
+    def to_current_version(self) -> "ChipsCut":
+        """See `EventPayload.to_current_version`."""
+        return self
+
+
+class ChipsMaterialised(EventPayload, kw_only=True, frozen=True):
+    """Virtual chips became files: their pixels, windows and ids are as before."""
+
+    kind: ClassVar[str] = "chips_materialised"
+    tables: ClassVar[tuple[str, ...]] = ("raster_change",)
+    writes_pixels: ClassVar[bool] = True
+    is_replayable: ClassVar[bool] = True
+    is_optional: ClassVar[bool] = True
+
+    chips: Annotated[Count, Counted("chip")]
+
+    def load_request(self) -> Any:
+        """See `EventPayload.load_request`."""
+        from geographer.storage.request import list_request_classes
+
+        (request_class,) = (item for item in list_request_classes() if item.event is ChipsMaterialised)
+        return request_class(**(self.request or {}))
 
 
 def make_payload_rules(*present: str, optional: tuple[str, ...] = ()) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final, Self
 from geographer.base.atomic_files import temporary_sibling, translate_os_errors, write_atomic
 from geographer.base.errors import ConflictError, CorruptError
 from geographer.outputs.manifest import MANIFEST, REVISION_FILE, compute_sha256, encode_manifest, read_manifest
+from geographer.rasters.chip_address import ChipAddress, is_chip_address
 from geographer.storage.workspace.chip_files import ChipFile
 from geographer.storage.workspace.paths import SafeFolder, prepare_export_folder
 
@@ -127,7 +128,9 @@ class ExportFolder:
 
     def copy_file(self, path: str, source: ChipFile) -> None:
         """Copy a file of the dataset; `CorruptError` if it has other bytes than those recorded."""
-        if source.with_sidecars:
+        if is_chip_address(source.path):
+            self.write_bytes(path, read_chip_file(source))
+        elif source.with_sidecars:
             self.write_bytes(path, source.path.read_bytes())
         else:
             self._write_content(path, source.content, lambda: read_chip_file(source))
@@ -304,7 +307,14 @@ def _has_sha256(path: Path, sha256: str) -> bool:
 
 
 def read_chip_file(file: ChipFile) -> bytes:
-    """Read a file of the dataset; `CorruptError` if it has other bytes than those recorded."""
+    """Read a file of the dataset; `CorruptError` if it has other bytes than those recorded.
+
+    Of a virtual chip, the bytes are those of the file that a cut would write.
+    """
+    if address := ChipAddress.from_path(file.path):
+        from geographer.rasters.virtual_chips import encode_virtual_chip
+
+        return encode_virtual_chip(address)
     content = file.path.read_bytes()
     if not file.with_sidecars and hashlib.sha256(content).hexdigest() != file.content:
         raise CorruptError(f"'{file.path}' changed while it was read. Run geographer verify.")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from geographer.base.errors import GeographerError, StorageError
+from geographer.base.errors import GeographerError, NotFoundError, StorageError
 from geographer.base.values import Checksums
 from geographer.storage.dvc.store import Store
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles
+from geographer.storage.workspace.chip_windows import list_virtual_chips
 from geographer.storage.workspace.source_rasters import SourceRasters
 from geographer.storage.workspace.withdrawn_files import WithdrawnFile, list_withdrawn_files
+
+logger = logging.getLogger(__name__)
 
 _RASTERS: Final = (
     "SELECT raster_id, width, height, storage, path, size, md5, sha256 FROM current_raster "
@@ -63,16 +67,20 @@ def locate_files(
     withdrawn = list_withdrawn_files(revision.connection)
     problems: dict[Any, PictureFile] = {}
     stored: dict[Any, _StoredFile] = {}
+    virtual_ids: list[str] = []
     for raster_id, *_, storage, path, size, md5, sha256 in rows:
         if problem := _find_problem(storage, withdrawn.get(md5)):
             problems[raster_id] = PictureFile(None, problem=problem)
         elif storage == "reference":
             problems[raster_id] = _locate_reference(revision, root, raster_id)
+        elif storage == "virtual":
+            virtual_ids.append(raster_id)
         else:
             stored[raster_id] = _StoredFile(path, Checksums(size, md5, sha256))
     for label, raster_id, path, *checksums in revision.fetch_rows(_LABELS, {"labels": [*labels], "ids": [*raster_ids]}):
         stored[label, raster_id] = _StoredFile(path, Checksums(*checksums))
     found = problems | _locate_stored(store, stored, fetch=fetch)
+    found |= _locate_virtual_chips(revision, root, store, virtual_ids, fetch=fetch)
     return PictureFiles(
         sizes,
         {key: file for key, file in found.items() if isinstance(key, str)},
@@ -95,6 +103,26 @@ def _locate_reference(revision: Revision, root: Path, raster_id: str) -> Picture
     return PictureFile(sources.raster_by_id[raster_id].path, with_sidecars=True)
 
 
+def _locate_virtual_chips(
+    revision: Revision, root: Path, store: Store, raster_ids: Sequence[str], *, fetch: bool
+) -> dict[Any, PictureFile]:
+    """Return the addresses of virtual chips, or why the raster of one cannot be read."""
+    if not raster_ids:
+        return {}
+    try:
+        chips = list_virtual_chips(revision, raster_ids)
+    except GeographerError as error:
+        return dict.fromkeys(raster_ids, PictureFile(None, problem=str(error)))
+    parent_ids = sorted({chip.parent_id for chip in chips.values()})
+    sources = locate_files(revision, root, store, parent_ids, [], fetch=fetch).rasters
+    found: dict[Any, PictureFile] = {}
+    for raster_id, chip in chips.items():
+        source = sources[chip.parent_id]
+        path = source.path and chip.make_address(source.path, chip.window.source, with_sidecars=source.with_sidecars)
+        found[raster_id] = PictureFile(path, problem=source.problem)
+    return found
+
+
 def _locate_stored(store: Store, stored: Mapping[Any, _StoredFile], *, fetch: bool) -> dict[Any, PictureFile]:
     """Return for each key the file of the workspace, or of the cache, that has the recorded bytes."""
     files: dict[Any, PictureFile] = {}
@@ -107,7 +135,10 @@ def _locate_stored(store: Store, stored: Mapping[Any, _StoredFile], *, fetch: bo
             else:
                 files[key] = PictureFile(path)
         if fetch and hidden:
-            store.fetch_files([item.checksums.md5 for item in hidden.values()])
+            try:
+                store.fetch_files([item.checksums.md5 for item in hidden.values()])
+            except NotFoundError as error:
+                logger.warning("%s", error)
         for key, item in hidden.items():
             files[key] = _locate_object(store, checked, item.checksums)
     return files

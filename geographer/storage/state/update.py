@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
@@ -30,9 +29,11 @@ from geographer.storage.log.pending import SCHEMA as PENDING
 from geographer.storage.log.pending import PendingEvent
 from geographer.storage.log.read import read_events_between, read_head
 from geographer.storage.state.digest import compute_state_digest
+from geographer.storage.state.edge_parts.derive_in_parts import derive_edges_in_parts
 from geographer.storage.state.facts import stage_facts
 from geographer.storage.state.file_stamp import is_known_state_file, read_statuses, remember_state_file
 from geographer.storage.state.rewind import is_of_other_chain, rewind_state
+from geographer.storage.state.steps import EDGE_STEP, STEPS, is_due, read_schema
 from geographer.storage.state.underivable import (
     NO_ROWS,
     UnderivableError,
@@ -49,7 +50,6 @@ from geographer.storage.state.unreadable import (
 logger = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent
-_SCHEMA = _FOLDER / "000_schema.sql"
 MACROS = _FOLDER / "macros.sql"
 PATH_FAULT_SQL = _FOLDER / "path_fault.sql"
 _WRITE_ERROR = (
@@ -57,7 +57,6 @@ _WRITE_ERROR = (
 )
 _ROW_ERRORS = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError)
 """Errors of SQL that the rows which it reads cause."""
-_STEPS = sorted(path for path in _FOLDER.glob("[0-9]*.sql") if path != _SCHEMA)
 _CHANGE_TABLES = [table for table in CORE_TABLES if table.endswith("_change")]
 _POSITIONS: dict[Path, tuple[str, int]] = {}
 """What `read_state_position` found for a state's file with these statuses of log and state: it takes 3 ms."""
@@ -154,7 +153,7 @@ def _derive_state(
         closing(open_cursor(shared_connection)) as connection,
     ):
         connection.execute("SET TimeZone = 'UTC'")
-        run_script(connection, _SCHEMA.read_text())
+        run_script(connection, read_schema())
         for macros in (MACROS, PATH_FAULT_SQL):
             run_script(connection, macros.read_text())
         # Another process may have updated the state meanwhile.
@@ -169,7 +168,7 @@ def _derive_state(
                     if invalid:
                         values = f"VALUES ({', '.join('?' * len(invalid[0]))})"
                         connection.executemany(f"INSERT INTO state.unreadable_row {values}", invalid)
-                    _update_tables(connection, after, events, pending)
+                    _update_tables(connection, database, after, events, pending)
                 _save_position(connection, after, Head(events[-1].position, events[-1].digest))
             yield connection
     remember_state_file(database.file_path("state"))
@@ -233,7 +232,11 @@ def _read_position(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _update_tables(
-    connection: duckdb.DuckDBPyConnection, after: int, events: list[Event], pending: PendingEvent | None
+    connection: duckdb.DuckDBPyConnection,
+    database: Database,
+    after: int,
+    events: list[Event],
+    pending: PendingEvent | None,
 ) -> None:
     positions = {"after": after, "up_to": events[-1].position}
     changed = stage_facts(connection, events)
@@ -256,15 +259,11 @@ def _update_tables(
     for table in (table.removesuffix("_change") for table in tables if table in _CHANGE_TABLES):
         _update_versions(connection, table, positions)
         changed.add(f"state.{table}")
-    for step in (*_STEPS, *list_state_sql(all_tables)):
-        if read_needs(step) & changed and _is_due(connection, step):
+    for step in (*STEPS, *list_state_sql(all_tables)):
+        if not (read_needs(step) & changed and is_due(connection, step)):
+            continue
+        if step != EDGE_STEP or not derive_edges_in_parts(connection, database, positions):
             run_script(connection, step.read_text(), positions)
-
-
-def _is_due(connection: duckdb.DuckDBPyConnection, step: Path) -> bool:
-    """Return whether the query in the header of a step (`only if: FROM ...`), if it has one, has a row."""
-    condition = re.search(r"^-- only if: (.+)$", step.read_text(), re.MULTILINE)
-    return condition is None or connection.execute(f"{condition[1]} LIMIT 1").fetchone() is not None
 
 
 def _create_chain_views(

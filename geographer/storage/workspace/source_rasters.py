@@ -15,6 +15,7 @@ from geographer.storage.database.connection import register_table
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles, FileStatus, read_status
 from geographer.storage.workspace.chip_windows import list_virtual_chips
+from geographer.storage.workspace.partial.absent_files import reject_missing_rasters
 from geographer.storage.workspace.roots import Roots, make_unset_root_error
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class SourceRasters:
     def require_intact(self, raster_ids: Iterable[str] | None = None) -> None:
         """Raise `CorruptError` if the file of a raster is missing or not the recorded one; None: of all rasters.
 
-        `NotFoundError` if it lies in a root that this machine has not set.
+        `NotFoundError` if it lies in a root that this machine has not set, or a partial clone lacks it on purpose.
         """
         damages: dict[str, FileDamage] = {}
         new_ids = sorted({*(self.raster_by_id if raster_ids is None else raster_ids)} - self._status_by_id.keys())
@@ -145,6 +146,7 @@ class SourceRasters:
                     self._status_by_id[raster_id] = read_status(raster.list_files())
                 if damage := raster.find_damage(checked):
                     damages[raster_id] = damage
+        reject_missing_rasters(self._root, self._list_missing_files(damages))
         if damages:
             raise CorruptError(self._describe_damages(damages))
 
@@ -159,6 +161,11 @@ class SourceRasters:
             raise ConflictError(
                 f"{self._name_rasters(changed)} changed while it was read. Nothing was recorded; run the command again."
             )
+
+    def _list_missing_files(self, damages: Mapping[str, FileDamage]) -> list[str]:
+        """Return the rasters whose files DVC stores, and the workspace lacks."""
+        missing = [raster_id for raster_id, damage in damages.items() if damage == "missing"]
+        return [raster_id for raster_id in missing if not self.raster_by_id[raster_id].is_referenced]
 
     def _describe_damages(self, damages: Mapping[str, FileDamage]) -> str:
         adjectives = " or ".join(sorted(set(damages.values()), reverse=True))

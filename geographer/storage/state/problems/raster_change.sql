@@ -9,10 +9,16 @@ WITH new_row AS (
     SELECT *, CASE
         WHEN raster_id IS NULL THEN 'it has no id'
         WHEN change = 'removed' THEN NULL
-        WHEN storage IS NULL OR storage NOT IN ('dvc', 'reference', 'catalogue') THEN 'it has no known kind of storage'
+        WHEN storage IS NULL OR storage NOT IN ('dvc', 'reference', 'remote', 'virtual', 'catalogue')
+        THEN 'it has no known kind of storage'
         WHEN storage = 'dvc' AND path_fault(path) IS NOT NULL THEN path_fault(path)
         WHEN storage = 'reference' AND reference_fault(path) IS NOT NULL THEN reference_fault(path)
-        WHEN storage <> 'catalogue' AND NOT has_checksums(size, md5, sha256) THEN 'its checksums are not valid'
+        WHEN storage = 'virtual' AND window_fault(path, sha256) IS NOT NULL THEN window_fault(path, sha256)
+        WHEN storage = 'virtual' AND (parent_id IS NULL OR col IS NULL OR "row" IS NULL) THEN 'it has no raster that it is a window of'
+        WHEN storage = 'remote' AND remote_fault(path) IS NOT NULL THEN remote_fault(path)
+        WHEN storage = 'remote' AND md5 IS NULL AND sha256(path) IS DISTINCT FROM sha256 THEN 'its SHA-256 is not that of its version'
+        WHEN (storage IN ('dvc', 'reference') OR (storage = 'remote' AND md5 IS NOT NULL)) AND NOT has_checksums(size, md5, sha256)
+        THEN 'its checksums are not valid'
         WHEN parent_id = raster_id THEN 'it is its own parent'
         WHEN coalesce(collection, '') = '' THEN 'it has no collection'
         WHEN regexp_matches(collection, '^\.|[/\\\x00-\x1f\x7f]') THEN 'its collection has a name that no folder can have'
