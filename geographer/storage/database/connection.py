@@ -44,6 +44,8 @@ from geographer.storage.database.spill_folder import explain_memory_error, limit
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from geographer.base.executors.executor import Workers
+
 logger = logging.getLogger(__name__)
 
 AttachMode = Literal["r", "w"]
@@ -280,6 +282,8 @@ class Database:
         self._limits: ResourceLimits | None = None
         self.branch = DEFAULT_BRANCH
         """The branch in use: queries read its chain."""
+        self.workers: Workers = None
+        """Who joins the parts of a large graph."""
         self.find_log_fault: Callable[[duckdb.DuckDBPyConnection], str | None] | None = None
         """Finds out why the attached log does not hold what was recorded, to explain an unexpected error."""
 
@@ -301,7 +305,7 @@ class Database:
         """Return another database for the same files, with separate settings and views."""
         clone = Database(self._folder)
         clone._files, clone._original, clone.find_log_fault = dict(self._files), self, self.find_log_fault
-        clone.branch, clone._limits = self.branch, self._limits
+        clone.branch, clone._limits, clone.workers = self.branch, self._limits, self.workers
         return clone
 
     @property
