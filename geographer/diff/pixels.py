@@ -88,7 +88,7 @@ def _compare_item(item: ObjectChange, files: Mapping[str, Path]) -> FileChange:
     kind = item.kind if item.kind == "label" else "raster" if item.new["parent_id"] is None else "chip"
     result = FileChange(kind, "/".join(item.keys), item.position)
     if not (_is_stored(item.old) and _is_stored(item.new)):
-        return result._replace(problem="its former bytes are not stored: it is a reference")
+        return result._replace(problem="its former bytes are not stored: it is a reference or a virtual chip")
     paths = [files.get(side["md5"]) for side in (item.old, item.new)]
     if paths[0] is None or paths[1] is None:
         return result._replace(problem="bytes of it are neither on this machine nor on the remote")

@@ -38,6 +38,7 @@ from geographer.diff.patch.model import (
 )
 from geographer.storage.events.payload import RecipeRecord
 from geographer.storage.events.row_tables import list_column_types
+from geographer.storage.workspace.chip_windows import find_window_fault
 from geographer.storage.workspace.paths import find_path_fault
 from geographer.storage.workspace.roots import find_reference_fault
 
@@ -237,8 +238,10 @@ def _check_row(table: str, side: str, values: Values) -> None:
     """Check what a row must meet so that files can be found and written: paths, checksums, properties."""
     if table in ("raster_change", "label_change"):
         storage = values.get("storage", "dvc")
-        if storage not in ("dvc", "reference", "catalogue"):
-            raise PatchLineError(f"{side}.storage", "it is not dvc, reference or catalogue")
+        if storage not in ("dvc", "reference", "remote", "virtual", "catalogue"):
+            raise PatchLineError(f"{side}.storage", "it is not dvc, reference, remote, virtual or catalogue")
+        if storage == "virtual" and (fault := find_window_fault(values["path"], values["sha256"])):
+            raise PatchLineError(f"{side}.path", fault)
         find_fault = {"dvc": find_path_fault, "reference": find_reference_fault}.get(storage)
         if find_fault and (fault := find_fault(values["path"])):
             raise PatchLineError(f"{side}.path", fault)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Self
+
+import msgspec
 
 from geographer.base.errors import ConflictError, NotFoundError, quote_names
 from geographer.base.executors.executor import Workers
@@ -16,14 +18,23 @@ from geographer.planning.raster_rows import make_raster_rows
 from geographer.planning.recipe import WORKERS, list_recipes
 from geographer.planning.shared_parameters import TEXTS, list_values
 from geographer.storage.queries.revision import Revision
-from geographer.storage.request import BuildContext, Change, PlanContext, PlannedFile, PlannedFiles, Request
+from geographer.storage.request import (
+    BuildContext,
+    Change,
+    PlanContext,
+    PlannedFile,
+    PlannedFiles,
+    Request,
+    RevisionOpener,
+)
 from geographer.storage.workspace.chip_windows import VirtualChip, list_virtual_chips
 from geographer.storage.workspace.source_rasters import ReplacingFile, SourceRasters
 
 _CHIPS: Final = (
     "SELECT raster_id, collection, recipe, feature_id, properties FROM current_raster WHERE storage = 'virtual' "
-    "AND (len($recipes::VARCHAR[]) = 0 OR recipe IN (SELECT unnest($recipes::VARCHAR[]))) ORDER BY raster_id"
+    "AND recipe IN (SELECT unnest($recipes::VARCHAR[])) ORDER BY raster_id"
 )
+_ALL_RECIPES: Final = "SELECT DISTINCT recipe FROM current_raster WHERE storage = 'virtual' ORDER BY recipe"
 _RECIPES: Final = Parameter(
     "The cut recipes whose virtual chips to write. Default: all.",
     "[RECIPE]...",
@@ -51,6 +62,13 @@ class MaterialiseChips(Request, frozen=True):
     def max_workers(self) -> Workers:
         """See `Request.max_workers`."""
         return self.workers
+
+    def resolve_inputs(self, open_revision: RevisionOpener, /) -> Self:
+        """See `Request.resolve_inputs`: name the recipes that have virtual chips, if none is named."""
+        if self.recipes:
+            return self
+        with open_revision() as revision:
+            return msgspec.structs.replace(self, recipes=tuple(name for (name,) in revision.fetch_rows(_ALL_RECIPES)))
 
     def make_plan(self, revision: Revision, context: PlanContext, /) -> MaterialisePlan:
         """Plan the files of all virtual chips of the recipes.

@@ -9,7 +9,7 @@ UNION ALL
 SELECT 'not in the revision', raster_id FROM assigned WHERE raster_id NOT IN (SELECT raster_id FROM current_raster)
 UNION ALL
 SELECT if(storage = 'catalogue', 'without bytes', 'reference'), raster_id
-FROM current_raster JOIN assigned USING (raster_id) WHERE part IS NOT NULL AND storage <> 'dvc'
+FROM current_raster JOIN assigned USING (raster_id) WHERE part IS NOT NULL AND storage NOT IN ('dvc', 'virtual')
 UNION ALL
 SELECT 'without ground', raster_id
 FROM current_raster JOIN assigned USING (raster_id) WHERE part IS NOT NULL AND (footprint IS NULL OR ST_IsEmpty(footprint))

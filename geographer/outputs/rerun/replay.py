@@ -117,7 +117,7 @@ def plan_again(
 
 def _list_collections(request: Request) -> list[str]:
     values = (getattr(request, name, None) for name in _COLLECTION_PARAMETERS)
-    return [value for value in values if isinstance(value, str)]
+    return [*(value for value in values if isinstance(value, str)), *getattr(request, "recipes", ())]
 
 
 def _plan_request(

@@ -26,6 +26,8 @@ from geographer.storage.workspace.withdrawn_files import list_withdrawn_files
 _SOURCES: Final = (
     "SELECT path, storage, md5 FROM current_raster WHERE list_contains($collections::VARCHAR[], collection) "
     "AND storage <> 'catalogue' UNION ALL "
+    "SELECT path, storage, md5 FROM current_raster WHERE raster_id IN (SELECT parent_id FROM current_raster "
+    "WHERE list_contains($collections::VARCHAR[], collection) AND storage = 'virtual') UNION ALL "
     "SELECT label.path, 'dvc', label.md5 FROM current_label AS label JOIN current_raster AS raster USING (raster_id) "
     "WHERE list_contains($collections::VARCHAR[], collection) "
     "AND label IN (SELECT name FROM recipes WHERE kind = $label_files)"

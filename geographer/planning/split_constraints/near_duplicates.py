@@ -22,8 +22,8 @@ REASON: Final = "near-duplicate pixels"
 """What connects near-duplicates, as messages say it."""
 _LINKS: Final = Path(__file__).with_name("near_duplicate_links.sql")
 _MEMBERS: Final = (
-    "SELECT raster_index, current_raster.raster_id, pixel_digest, md5 FROM current_raster "
-    "JOIN grouped_raster USING (raster_key) WHERE storage <> 'catalogue' AND pixel_digest IS NOT NULL "
+    "SELECT raster_index, current_raster.raster_id, coalesce(pixel_digest, sha256) AS digest, md5 FROM current_raster "
+    "JOIN grouped_raster USING (raster_key) WHERE storage <> 'catalogue' AND digest IS NOT NULL "
     "ORDER BY raster_index"
 )
 _COMPARED: Final = (

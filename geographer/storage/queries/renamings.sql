@@ -1,11 +1,13 @@
--- renamings.sql: the events that rename and do nothing else; the names that each recipe has had, each up to the position `until`; the position since which
+-- renamings.sql: the events that rename, or make virtual chips files, and do nothing else; the names that each recipe has had, each up to the position `until`; the position since which
 --   it has its parameters; the versions of rasters that an event renamed, with the position since which they have their content; and the
 --   name that something has now which had `name` after `since` and before `until`
--- needs: state.recipe, state.raster, state.renaming, macro is_current, variable position ·
+-- needs: state.recipe, state.raster, state.renaming, chain_event, macro is_current, variable position ·
 -- makes: temp tables renaming_event, recipe_name, recipe_since, raster_with_new_name, later_name
 CREATE OR REPLACE TEMP TABLE renaming_event AS
 SELECT position, any_value(subject) AS subject FROM state.renaming
-WHERE position <= getvariable('position') AND NOT is_merged GROUP BY position;
+WHERE position <= getvariable('position') AND NOT is_merged GROUP BY position
+-- Chips that become files keep their content, too.
+UNION ALL SELECT position, 'storage' FROM chain_event WHERE kind = 'chips_materialised' AND position <= getvariable('position');
 
 CREATE OR REPLACE TEMP TABLE recipe_name AS
 WITH RECURSIVE former AS (
