@@ -1,4 +1,4 @@
-"""Resource limits: how much memory a command may use, and how much disk for the temporary files of queries."""
+"""Resource limits: how much memory a command may use, how much disk for temporary files, and how large parts are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from geographer.base.errors import UsageError
 
 MEMORY_VARIABLE: Final = "GEOGRAPHER_MEMORY_LIMIT"
 DISK_VARIABLE: Final = "GEOGRAPHER_DISK_LIMIT"
+PARTS_VARIABLE: Final = "GEOGRAPHER_GRAPH_PARTS"
 MINIMUM_MEMORY: Final = 300_000_000
 """The least memory limit: Python and the libraries take a good half of it."""
 _DEFAULT_MEMORY_SHARE: Final = 0.7
@@ -67,6 +68,18 @@ def read_resource_limits(memory: str | int | None = None, disk: str | int | None
         else parse_memory_limit(memory, memory_name),
         None if disk is None else parse_byte_count(disk, disk_name),
     )
+
+
+def read_part_setting() -> str:
+    """Return the features of a part of the graph that `GEOGRAPHER_GRAPH_PARTS` names; `auto` or `never`."""
+    return parse_part_setting(os.environ.get(PARTS_VARIABLE) or "auto", PARTS_VARIABLE)
+
+
+def parse_part_setting(text: str, name: str) -> str:
+    """Return a valid number of features a part, `auto` or `never`; `name` is the option that an error names."""
+    if text not in ("auto", "never") and not re.fullmatch(r"[1-9][0-9]{0,14}", text):
+        raise UsageError(f"invalid {name} '{text}'. Use auto, never or a number of features such as 500000.")
+    return text
 
 
 def read_allowed_memory() -> int:

@@ -198,8 +198,16 @@ class _LazyCommandGroup(CommandGroup):
     show_default="half of the free space",
     help="Disk space for what queries spill, e.g. 100GB.",
 )
+@click.option(
+    "--graph-parts",
+    metavar="SIZE",
+    show_default="auto",
+    help="Features a part of a large graph, for workers; auto or never.",
+)
 @click.pass_context
-def geographer_command(ctx: click.Context, folder: str, memory_limit: str | None, disk_limit: str | None) -> None:
+def geographer_command(
+    ctx: click.Context, folder: str, memory_limit: str | None, disk_limit: str | None, graph_parts: str | None
+) -> None:
     """Version object-centric remote-sensing datasets: every change is an event, every version is kept.
 
     A dataset starts from features, gathers rasters that show them, and becomes chips, labels and a leakage-free split.
@@ -210,22 +218,25 @@ def geographer_command(ctx: click.Context, folder: str, memory_limit: str | None
     except OSError as error:
         raise NotFoundError(f"the current folder cannot be read ({error.strerror}). Change to another one.") from error
     ctx.obj = folder
-    if memory_limit is not None or disk_limit is not None:
-        ctx.call_on_close(_set_resource_limits(memory_limit, disk_limit))
+    if any(limit is not None for limit in (memory_limit, disk_limit, graph_parts)):
+        ctx.call_on_close(_set_resource_limits(memory_limit, disk_limit, graph_parts))
 
 
-def _set_resource_limits(memory_limit: str | None, disk_limit: str | None) -> Callable[[], None]:
+def _set_resource_limits(memory: str | None, disk: str | None, graph_parts: str | None) -> Callable[[], None]:
     """Set the limits for this process and those that it starts; return what resets them."""
     from geographer.base.resource_limits import (
         DISK_VARIABLE,
         MEMORY_VARIABLE,
+        PARTS_VARIABLE,
         parse_byte_count,
         parse_memory_limit,
+        parse_part_setting,
     )
 
     limits = {
-        MEMORY_VARIABLE: memory_limit and parse_memory_limit(memory_limit, "--memory-limit"),
-        DISK_VARIABLE: disk_limit and parse_byte_count(disk_limit, "--disk-limit"),
+        MEMORY_VARIABLE: None if memory is None else parse_memory_limit(memory, "--memory-limit"),
+        DISK_VARIABLE: None if disk is None else parse_byte_count(disk, "--disk-limit"),
+        PARTS_VARIABLE: None if graph_parts is None else parse_part_setting(graph_parts, "--graph-parts"),
     }
     before = {name: os.environ.pop(name, None) for name, limit in limits.items() if limit is not None}
     os.environ.update({name: str(limits[name]) for name in before})

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from geographer.base.executors.executor import Workers, check_workers
 from geographer.base.progress import ProgressCallback, show_notebook_progress
 from geographer.base.resource_limits import read_resource_limits
 from geographer.dataset.filters import (
@@ -64,6 +65,7 @@ class TableReader:
         progress: ProgressCallback = show_notebook_progress,
         memory_limit: str | int | None = None,
         disk_limit: str | int | None = None,
+        workers: Workers = None,
     ) -> Self:
         """Open the dataset in the folder `path`, or in the nearest folder above it.
 
@@ -76,14 +78,17 @@ class TableReader:
                 its control group.
             disk_limit: The disk space for what is spilled. Default: that of `GEOGRAPHER_DISK_LIMIT`, or half of the
                 free space.
+            workers: Who joins the features and rasters of a large graph in parts: the address of a Dask scheduler, or a
+                client of one. Default: that of `GEOGRAPHER_SCHEDULER`, or this process.
 
         Raises:
             NotFoundError: there is no dataset.
-            UsageError: a limit is not a size, or too small.
+            UsageError: a limit is not a size, or too small, or the workers are invalid.
         """
         dataset = cls(find_dataset_root(Path(path)), command=command, progress=progress)
         if memory_limit is not None or disk_limit is not None:
             dataset._unit_of_work.database.set_limits(read_resource_limits(memory_limit, disk_limit))
+        dataset._unit_of_work.database.workers = check_workers(workers)
         return dataset
 
     @accept_filters(select_rows)

@@ -67,6 +67,8 @@ from geographer.storage.workspace.withdrawn_files import complete_withdrawals, r
 if TYPE_CHECKING:
     import duckdb
 
+    from geographer.base.executors.executor import Executor, Workers
+
 logger = logging.getLogger(__name__)
 
 _MOVE_ERROR: Final = "cannot write the log; the branch stays as it was: {}"
@@ -86,11 +88,17 @@ class UnitOfWork:
         self.folder = root / GEOGRAPHER_FOLDER
         restore_log(root)
         self.database = open_database(self.folder, must_have_events=True)
+        self.database.make_executor = self._make_executor
         self.history = HistoryFolder(root)
         self._marker_path = self.folder / "workspace.json"
         self._branch_databases = BranchDatabases(self.database)
         self._warned_positions: set[int] = set()
         self._disagreement = self.compare_lock().problem
+
+    def _make_executor(self, workers: Workers) -> Executor:
+        from geographer.storage.dvc.dataset_executor import make_dataset_executor
+
+        return make_dataset_executor(workers, self.root)
 
     def change_root(self, root: Path) -> None:
         """Use the dataset in the folder `root`, to which its files were moved."""

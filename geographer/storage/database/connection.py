@@ -26,6 +26,7 @@ from geographer.base.errors import (
     UnsupportedVersionError,
     UsageError,
 )
+from geographer.base.executors.executor import make_executor
 from geographer.base.polling import acquire_with_timeout
 from geographer.base.resource_limits import ResourceLimits, read_resource_limits
 from geographer.storage.database.duckdb_errors import (
@@ -44,7 +45,7 @@ from geographer.storage.database.spill_folder import explain_memory_error, limit
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from geographer.base.executors.executor import Workers
+    from geographer.base.executors.executor import Executor, Workers
 
 logger = logging.getLogger(__name__)
 
@@ -284,6 +285,8 @@ class Database:
         """The branch in use: queries read its chain."""
         self.workers: Workers = None
         """Who joins the parts of a large graph."""
+        self.make_executor: Callable[[Workers], Executor] = make_executor
+        """Makes the executor for them."""
         self.find_log_fault: Callable[[duckdb.DuckDBPyConnection], str | None] | None = None
         """Finds out why the attached log does not hold what was recorded, to explain an unexpected error."""
 
@@ -305,7 +308,8 @@ class Database:
         """Return another database for the same files, with separate settings and views."""
         clone = Database(self._folder)
         clone._files, clone._original, clone.find_log_fault = dict(self._files), self, self.find_log_fault
-        clone.branch, clone._limits, clone.workers = self.branch, self._limits, self.workers
+        clone.branch, clone._limits = self.branch, self._limits
+        clone.workers, clone.make_executor = self.workers, self.make_executor
         return clone
 
     @property

@@ -8,12 +8,11 @@ from typing import Final, NamedTuple
 
 import duckdb
 
-from geographer.base.errors import UsageError
-from geographer.base.executors.executor import SCHEDULER_VARIABLE, Executor, Workers, make_executor
-from geographer.base.resource_limits import MINIMUM_MEMORY, ResourceLimits
+from geographer.base.executors.executor import SCHEDULER_VARIABLE, Executor, Workers
+from geographer.base.resource_limits import MINIMUM_MEMORY, ResourceLimits, read_part_setting
+from geographer.storage.database.connection import Database
 
 _FOLDER: Final = Path(__file__).parent
-PARTS_VARIABLE: Final = "GEOGRAPHER_GRAPH_PARTS"
 WORTH_PARTS: Final = 2_000_000
 """From so many versions of features on, the workers of a cluster join parts: writing the files costs a tenth of it."""
 MAX_PART_SIZE: Final = 500_000
@@ -26,13 +25,6 @@ _RASTER_BYTES: Final = 1_000
 """What the join of DuckDB, which does not spill it, keeps of a raster."""
 
 
-class PartSetting(NamedTuple):
-    """Whether there are parts: `size` features each, or None: by itself (`is_automatic`), or never."""
-
-    size: int | None
-    is_automatic: bool
-
-
 class PartPlan(NamedTuple):
     """How the edges are derived in parts: the executor, features a part, and memory and threads of each worker."""
 
@@ -42,38 +34,24 @@ class PartPlan(NamedTuple):
     threads: int
 
 
-def read_part_setting() -> PartSetting:
-    """Return the setting of `GEOGRAPHER_GRAPH_PARTS`; `UsageError` if it is invalid."""
-    text = os.environ.get(PARTS_VARIABLE) or "auto"
-    if text in ("auto", "never"):
-        return PartSetting(None, text == "auto")
-    if not (text.isascii() and text.isdecimal() and len(text) < 16 and int(text) > 0):
-        raise UsageError(
-            f"invalid number of features a part '{text}' ({PARTS_VARIABLE}, --graph-parts). Use auto, never or a "
-            f"number such as {MAX_PART_SIZE}."
-        )
-    return PartSetting(int(text), is_automatic=False)
-
-
-def choose_parts(
-    connection: duckdb.DuckDBPyConnection, after: int, workers: Workers, limits: ResourceLimits
-) -> PartPlan | None:
-    """Return how the edges are derived in parts; None if one query derives them, on all cores of this machine.
+def choose_parts(connection: duckdb.DuckDBPyConnection, database: Database, after: int) -> PartPlan | None:
+    """Return how the edges after a position are derived in parts; None if one query derives them, on all cores.
 
     By itself, only a cluster gets parts, or a graph whose rasters one query cannot keep in memory.
     """
-    setting, has_cluster = read_part_setting(), is_cluster(workers)
-    if setting.size is None and not setting.is_automatic:
+    setting, limits, has_cluster = read_part_setting(), database.resource_limits, is_cluster(database.workers)
+    if setting == "never":
         return None
+    size = None if setting == "auto" else int(setting)
     share = _count_rows(connection, "raster") * _RASTER_BYTES / limits.query_memory
-    if setting.size is None and share < 0.5 and not (has_cluster and _count_rows(connection, "feature") >= WORTH_PARTS):
+    if size is None and share < 0.5 and not (has_cluster and _count_rows(connection, "feature") >= WORTH_PARTS):
         return None
     row = connection.execute((_FOLDER / "count_features.sql").read_text(), {"after": after}).fetchone()
     features = row[0] if row else 0
-    if setting.size is not None or (features >= WORTH_PARTS and has_cluster):
-        return _plan_parts(make_executor(workers), setting.size, limits) if features else None
-    if share >= 0.5 and features > 1:
-        return _plan_parts(make_executor(1), max(1, int(features / share / 4)), limits)
+    if features and (size is not None or (features >= WORTH_PARTS and has_cluster)):
+        return _plan_parts(database.make_executor(database.workers), size, limits)
+    if features and share >= 0.5:
+        return _plan_parts(database.make_executor(1), max(1, int(features / share / 4)), limits)
     return None
 
 
@@ -89,10 +67,11 @@ def is_cluster(workers: Workers) -> bool:
 
 def _plan_parts(executor: Executor, size: int | None, limits: ResourceLimits) -> PartPlan:
     """Return the plan for an executor; without a size, that of a part follows from the memory of a worker."""
-    from geographer.base.executors.dask_cluster import DaskExecutor
+    from geographer.base.executors.inline import InlineExecutor
     from geographer.base.executors.machine import count_cores
+    from geographer.base.executors.processes import ProcessExecutor
 
-    if isinstance(executor, DaskExecutor):
+    if not isinstance(executor, InlineExecutor | ProcessExecutor):
         size = size or MAX_PART_SIZE
         return PartPlan(executor, size, _WORKER_BYTES + size * _FEATURE_BYTES, 1)
     memory = max(MINIMUM_MEMORY, limits.memory // (executor.slots + 1))

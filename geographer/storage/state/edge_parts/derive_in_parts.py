@@ -30,7 +30,7 @@ def derive_edges_in_parts(
 
     The rows that are added, and their order, do not depend on the parts. If workers are lost, False is returned, too.
     """
-    plan = choose_parts(connection, positions["after"], database.workers, database.resource_limits)
+    plan = choose_parts(connection, database, positions["after"])
     if plan is None:
         return False
     with _make_folder(database.folder_path) as folder:
