@@ -9,6 +9,7 @@ from geographer.base.errors import GeographerError
 from geographer.base.executors.task_files import InputFile
 from geographer.rasters.chip_address import ChipAddress
 from geographer.rasters.read import open_raster
+from geographer.rasters.remote_address import is_remote_address
 
 
 def list_input_files(path: str | Path, *, md5: str | None = None, with_sidecars: bool = False) -> list[InputFile]:
@@ -20,6 +21,8 @@ def list_input_files(path: str | Path, *, md5: str | None = None, with_sidecars:
     """
     if address := ChipAddress.from_path(path):
         return list_input_files(address.source, with_sidecars=address.with_sidecars)
+    if is_remote_address(path):
+        return []  # a worker reads ranges of it
     files = [InputFile(path, md5)]
     if with_sidecars and Path(path).is_file():
         with suppress(GeographerError), open_raster(Path(path)) as raster:

@@ -13,6 +13,7 @@ from rasterio.io import DatasetReader
 
 from geographer.rasters.chip_address import is_chip_address
 from geographer.rasters.read import NO_SIDECARS, open_raster
+from geographer.rasters.remote_address import is_remote_address
 
 
 class _ChipReader(DatasetReader):  # type: ignore[misc]
@@ -36,7 +37,7 @@ def open_chip(path: str) -> DatasetReader:
     Raises:
         NotFoundError, UsageError, CorruptError: as for `open_raster`.
     """
-    if is_chip_address(path):
+    if is_chip_address(path) or is_remote_address(path):
         return open_raster(Path(path))
     try:
         return _ChipReader(path, driver="GTiff", sharing=False)

@@ -27,6 +27,7 @@ from geographer.base.values import Grid, Transform
 from geographer.rasters.chip_address import ChipAddress
 from geographer.rasters.crs import crs_to_text, parse_crs
 from geographer.rasters.nodata import read_nodata
+from geographer.rasters.remote_address import RemoteAddress, find_remote_url
 
 FootprintKind = Literal["bounds", "valid"]
 
@@ -100,6 +101,8 @@ def open_raster(path: Path, *, with_sidecars: bool = True) -> DatasetReader:
         from geographer.rasters.virtual_chips import open_virtual_chip
 
         return open_virtual_chip(address)
+    if remote := RemoteAddress.from_path(path):
+        return _open_remote_raster(remote)
     if not path.exists():
         raise NotFoundError(f"raster '{path}' not found. Check the path.")
     if not path.is_file() or not path.stat().st_size:
@@ -117,6 +120,19 @@ def open_raster(path: Path, *, with_sidecars: bool = True) -> DatasetReader:
             raise CorruptError(message) from error
         message = f"'{path}' is not a raster that GDAL can open. Convert it to GeoTIFF, or leave it out."
         raise UsageError(message) from error
+    try:
+        _check_bands(raster)
+    except UsageError:
+        raster.close()
+        raise
+    return raster
+
+
+def _open_remote_raster(address: RemoteAddress) -> DatasetReader:
+    from geographer.rasters.remote_rasters import open_remote_raster
+
+    with translate_metadata_errors(address.url):
+        raster = open_remote_raster(address)
     try:
         _check_bands(raster)
     except UsageError:
@@ -156,6 +172,10 @@ def translate_read_errors(path: str | Path) -> Iterator[None]:
     try:
         yield
     except RasterioIOError as error:
+        if url := find_remote_url(path):
+            from geographer.rasters.remote_rasters import translate_remote_error
+
+            raise translate_remote_error(error.__cause__ or error, url) from error
         message = f"raster '{path}' is damaged, its pixels cannot be read ({error}). Get a new copy of the file."
         raise CorruptError(message) from error
 
