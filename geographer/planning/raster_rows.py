@@ -4,10 +4,12 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
+from urllib.parse import unquote, urlsplit
 
 from geographer.base.canonical_json import canonical_json
 from geographer.base.errors import CorruptError, UsageError
 from geographer.base.values import Checksums, Grid
+from geographer.rasters.remote_address import find_remote_url
 from geographer.storage.events.row_tables import make_row_table
 
 if TYPE_CHECKING:
@@ -101,14 +103,14 @@ def describe_raster(
         "md5": checksums.md5,
         "sha256": checksums.sha256,
         "pixel_digest": pixel_digest,
-        **_describe_named_grid(path, info),
+        **describe_named_grid(path, info),
         "acquired": info.acquired.isoformat() if info.acquired else None,
         "outline": info.footprint_wkb,
     }
     return row, checksums, info.tags
 
 
-def _describe_named_grid(path: Path, info: "RasterInfo") -> RasterRow:
+def describe_named_grid(path: Path, info: "RasterInfo") -> RasterRow:
     """Return the columns of the grid of the file at `path`, which an error names."""
     try:
         return describe_grid(info.grid, info.band_count, info.dtype, info.nodata)
@@ -134,8 +136,15 @@ def describe_grid(grid: Grid, bands: int, dtype: str, nodata: float | None) -> R
 
 def make_raster_id(path: Path, id_folders: int = 0) -> str:
     """Return the id of the raster in a file: the stem of its name, after the names of `id_folders` folders above it."""
-    folders = Path(os.path.abspath(path)).parts[1:-1]  # noqa: PTH100 (links to folders keep their names)
-    return "_".join([*folders[-id_folders:], path.stem]) if id_folders else path.stem
+    named = get_named_path(path)
+    folders = Path(os.path.abspath(named)).parts[1:-1]  # noqa: PTH100 (links to folders keep their names)
+    return "_".join([*folders[-id_folders:], named.stem]) if id_folders else named.stem
+
+
+def get_named_path(path: Path) -> Path:
+    """Return the path whose names give a raster its id: that of the URL, if `path` is a remote address."""
+    url = find_remote_url(path)
+    return Path(unquote(urlsplit(url).path)) if url else path
 
 
 def make_stored_path(path: Path, collection: str, id_folders: int = 0) -> str:

@@ -146,7 +146,7 @@ class AnnotationsImported(ColumnsEvent, kw_only=True, frozen=True):
     crs: list[Annotated[str, Meta(min_length=1)]]
 
 
-class RastersAdded(ReplacingEvent, kw_only=True, frozen=True):
+class RastersAddedV1(ReplacingEvent, kw_only=True, frozen=True):
     """Rasters were added to a collection; with `replace`, those of known ids changed."""
 
     kind: ClassVar[str] = "rasters_added"
@@ -158,6 +158,21 @@ class RastersAdded(ReplacingEvent, kw_only=True, frozen=True):
     rasters: Annotated[Count, Counted("raster")]
     skipped: Annotated[Count, Adjective("skipped")]
     collection: Annotated[Name, Setting("collection")]
+
+    def to_current_version(self) -> "RastersAdded":
+        """See `EventPayload.to_current_version`."""
+        return msgspec.convert(self.to_json(), RastersAdded)
+
+
+class RastersAdded(RastersAddedV1, kw_only=True, frozen=True):
+    """Rasters were added, some of them at URLs; other additions record version 1, which older versions read."""
+
+    kind: ClassVar[str] = "rasters_added"
+    version: ClassVar[int] = 2
+
+    def to_current_version(self) -> "RastersAdded":
+        """See `EventPayload.to_current_version`."""
+        return self
 
 
 class LabelsAdded(RecipeEvent, kw_only=True, frozen=True):

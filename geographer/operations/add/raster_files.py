@@ -11,7 +11,8 @@ from typing import Final
 from geographer.base.errors import ConflictError, NotFoundError, UsageError, quote_names
 from geographer.base.input_paths import require_input_path, require_utf8_name
 from geographer.base.text import format_count
-from geographer.planning.raster_rows import make_raster_id
+from geographer.planning.raster_rows import get_named_path, make_raster_id
+from geographer.rasters.remote_address import RemoteAddress, is_remote_url
 from geographer.storage.queries.revision import Revision
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,9 @@ SUFFIXES: Final = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".nc", ".hdf
 
 def list_raster_files(names: Iterable[str | Path], patterns: Sequence[str]) -> list[Path]:
     """Return the raster files, and those of the folders; raise if a file does not exist, or a pattern has no folder."""
-    paths = [Path(name) for name in names]
+    texts = [str(name) for name in names]
+    remote = [RemoteAddress(text).to_path() for text in texts if is_remote_url(text)]
+    paths = [Path(text) for text in texts if not is_remote_url(text)]
     if patterns and not any(path.is_dir() for path in paths):
         names = quote_names([*patterns])
         raise UsageError(f"--pattern {names} needs a folder whose rasters it selects. Name a folder, or omit it.")
@@ -30,7 +33,7 @@ def list_raster_files(names: Iterable[str | Path], patterns: Sequence[str]) -> l
     files = [file for path in paths for file in (_list_folder(path, patterns) if path.is_dir() else [path])]
     for file in files:
         require_utf8_name(str(file.absolute()))
-    return files
+    return files + remote
 
 
 def choose_id_folders(revision: Revision, files: Sequence[Path], *, may_exist: bool) -> int:
@@ -38,7 +41,7 @@ def choose_id_folders(revision: Revision, files: Sequence[Path], *, may_exist: b
 
     If rasters may be replaced and no file has the id of one, it is the number with which all have.
     """
-    numbers = range(max((len(file.absolute().parents) for file in files), default=1))
+    numbers = range(max((len(get_named_path(file).absolute().parents) for file in files), default=1))
     fewest = next((n for n in numbers if len({make_raster_id(file, n) for file in files}) == len(files)), 0)
     if may_exist and not _count_existing(revision, files, fewest):
         fewest = next((n for n in numbers if n > fewest and _count_existing(revision, files, n) == len(files)), fewest)
@@ -68,7 +71,7 @@ def map_files_by_id(files: Sequence[Path], id_folders: int) -> dict[str, Path]:
 
 def _advise_on_repeated_ids(files: Sequence[Path]) -> str:
     """Return how to give the files different ids: with the fewest names of folders, if these differ."""
-    for number in range(1, max(len(file.absolute().parents) for file in files)):
+    for number in range(1, max(len(get_named_path(file).absolute().parents) for file in files)):
         if len({make_raster_id(file, number) for file in files}) == len(files):
             example = make_raster_id(files[0], number)
             return f"Rename all but one, or add rasters with --id-folders {number}, for ids such as '{example}'."

@@ -7,17 +7,19 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
 from geographer.base.errors import ConflictError, GeographerError, UsageError, quote_names, quote_objects
 from geographer.base.executors.executor import Workers
 from geographer.base.parameters import Parameter
-from geographer.base.redaction import require_no_credentials
+from geographer.base.progress import iter_with_progress
+from geographer.base.redaction import has_credentials, redact_text, require_no_credentials
 from geographer.base.text import quote_start
 from geographer.base.values import validate_name
 from geographer.operations.add.describe_files import DescribedFile, RasterTask, describe_files
-from geographer.operations.add.events import RastersAdded
+from geographer.operations.add.events import RastersAdded, RastersAddedV1
 from geographer.operations.add.features import Replace
 from geographer.operations.add.gdal_tags import make_tag_columns
 from geographer.operations.add.raster_files import choose_id_folders, list_raster_files, map_files_by_id
@@ -28,13 +30,16 @@ from geographer.planning.raster_rows import (
     RasterOptions,
     RasterRow,
     StorageMode,
+    get_named_path,
     make_raster_rows,
     make_stored_path,
 )
 from geographer.planning.recipe import WORKERS
 from geographer.planning.reference_change import ReferenceChange
+from geographer.planning.remote_raster_rows import describe_remote_raster
 from geographer.planning.shared_parameters import NAME_SCHEMA, TEXTS, CrsText, OnError, list_values
 from geographer.planning.vectors.crs import normalise_crs
+from geographer.rasters.remote_address import find_remote_url, is_remote_address, is_remote_url
 from geographer.storage.database.connection import register_table
 from geographer.storage.log.digests import build_row_digest_sql
 from geographer.storage.queries.revision import Revision
@@ -45,10 +50,12 @@ from geographer.storage.workspace.roots import RecordedFiles, Roots, split_root
 logger = logging.getLogger(__name__)
 
 _PATHS: Final = Parameter(
-    "Raster files, and folders with raster files.",
+    "Raster files, folders with raster files, and URLs (https://, s3://) with --mode reference.",
     *("PATH...",),
     cli="arguments",
-    convert=lambda paths: tuple(str(Path(path)) for path in list_values(paths)),
+    convert=lambda paths: tuple(
+        str(path) if is_remote_url(str(path)) else str(Path(path)) for path in list_values(paths)
+    ),
     schema=TEXTS,
 )
 _COLLECTION_HELP: Final = "The collection (named set of rasters) that the files join."
@@ -73,6 +80,11 @@ _ID_FOLDERS: Final = Parameter(
 )
 _TAGS_HELP: Final = "Store this GDAL tag of each file as a column."
 _TAGS: Final = PATTERNS._replace(help=_TAGS_HELP, metavar="NAME", default="none", flags="--tag", kind="tag of GDAL")
+_HASH: Final = Parameter(
+    "Of URLs, read all bytes once, and record their checksums and the digest of the pixels.",
+    records_default=False,
+    since=2,
+)
 _ACQUIRED_HELP: Final = "The GDAL tag that holds the time of acquisition."
 
 
@@ -119,6 +131,7 @@ class AddRasters(RasterPaths, kw_only=True, frozen=True):
     id_folders: Annotated[int | None, _ID_FOLDERS] = None
     on_error: OnError = "fail"
     replace: Replace = False
+    hash: Annotated[bool, _HASH] = False
     workers: Annotated[Workers, WORKERS] = 1
 
     def make_plan(self, revision: Revision, context: PlanContext, /) -> Change:
@@ -149,7 +162,8 @@ def plan_raster_addition(
     _reject_workspace_conflicts(root, files, existing, request)
     references = RecordedFiles({}, {})
     if request.mode == "reference":
-        references = Roots(root).record_files(files.values(), revision.connection)
+        local = [file for file in files.values() if not is_remote_address(file)]
+        references = Roots(root).record_files(local, revision.connection)
     described, skipped = _describe_files(revision, context, [*files.values()], references, request)
     columns, properties = make_tag_columns(request.tags if described else (), [file.tags for file in described])
     if properties_by_id:
@@ -158,7 +172,9 @@ def plan_raster_addition(
     rows, unchanged = _make_changed_rows(revision, described, properties, existing)
     changed = rows.keys() & existing.keys()
     _reject_overwriting_edits(root, {raster_id: files[raster_id] for raster_id in sorted(changed)}, existing)
-    event = RastersAdded(columns=columns, rasters=len(rows), skipped=len(skipped), collection=request.collection)
+    has_remote = any(row["storage"] == "remote" for row in rows.values()) or request.hash
+    event_class = RastersAdded if has_remote else RastersAddedV1
+    event = event_class(columns=columns, rasters=len(rows), skipped=len(skipped), collection=request.collection)
     if request.replace:
         event = event.count_replacements(len(rows) - len(changed), len(changed), len(unchanged))
     tables = {"raster_change": make_raster_rows([*rows.values()])} if rows else {}
@@ -189,6 +205,7 @@ def _require_free_collection(revision: Revision, name: str) -> None:
 def _find_files(revision: Revision, request: AddRasters) -> tuple[AddRasters, dict[str, Path]]:
     """Return the request with the number of folders in ids, and its files by id."""
     listed = list_raster_files(list_values(request.paths), list_values(request.patterns))
+    _require_reference_mode(listed, request)
     if request.id_folders is None:
         id_folders = choose_id_folders(revision, listed, may_exist=request.replace)
         request = msgspec.structs.replace(request, id_folders=id_folders)
@@ -197,6 +214,23 @@ def _find_files(revision: Revision, request: AddRasters) -> tuple[AddRasters, di
         for file in listed:
             require_new_path(make_stored_path(file, request.collection, request.id_folders or 0))
     return request, files
+
+
+def _require_reference_mode(files: Sequence[Path], request: AddRasters) -> None:
+    """Raise `UsageError` for URLs that are to be stored, that hold a credential, or for hashes of files without URL."""
+    urls = [url for file in files if (url := find_remote_url(file))]
+    if urls and request.mode != "reference":
+        raise UsageError(
+            f"'{redact_text(urls[0])}' is a URL, and --mode {request.mode} stores files. Pass --mode reference to read "
+            "ranges of it where it is, or download it and add the file."
+        )
+    if any(urlsplit(url).query or urlsplit(url).fragment for url in urls) or has_credentials(" ".join(urls)):
+        raise UsageError(
+            "a URL holds a credential, a query or a fragment, which the log would keep. Pass the plain URL, and put "
+            "credentials where GDAL finds them: ~/.netrc, GDAL_HTTP_HEADER_FILE or AWS_ACCESS_KEY_ID."
+        )
+    if request.hash and not urls:
+        raise UsageError("--hash is for URLs: the checksums of other files are always recorded. Leave it out.")
 
 
 def _make_changed_rows(
@@ -216,8 +250,10 @@ def _describe_files(
 ) -> tuple[list[DescribedFile], NamedTexts]:
     """Return the valid files, and the names of invalid ones with the reasons."""
     names = (request.collection, request.crs, request.footprint, request.acquired, request.id_folders or 0)
+    remote = [path for path in files if is_remote_address(path)]
+    files = [path for path in files if not is_remote_address(path)]
     tasks = [RasterTask(path, references.path_by_file.get(path)) for path in files]
-    described, skipped = [], []
+    described, skipped = _describe_remote_files(revision, context, remote, request, RasterOptions(*names))
     results = describe_files(tasks, RasterOptions(*names), context.root, request.workers, context.progress)
     with closing(results):
         for path, result in zip(files, results, strict=True):
@@ -227,6 +263,22 @@ def _describe_files(
                 if request.on_error == "fail":
                     raise
                 skipped.append((path.name, str(error)))
+    return described, skipped
+
+
+def _describe_remote_files(
+    revision: Revision, context: PlanContext, paths: list[Path], request: AddRasters, options: RasterOptions
+) -> tuple[list[DescribedFile], NamedTexts]:
+    """Return the valid rasters at URLs, and those of invalid ones with the reasons."""
+    roots, described, skipped = Roots(context.root), [], []
+    for path in iter_with_progress(paths, "headers read", context.progress):
+        try:
+            row, checksums, tags = describe_remote_raster(path, options, roots, is_hashed=request.hash)
+            described.append(_require_usable(revision, DescribedFile(path, row, checksums, tags, is_embedded=False)))
+        except GeographerError as error:
+            if request.on_error == "fail":
+                raise
+            skipped.append((get_named_path(path).name, str(error)))
     return described, skipped
 
 
@@ -280,7 +332,9 @@ def _reject_workspace_conflicts(
     if request.mode == "reference":
         pairs = [(existing[raster_id], path) for raster_id, path in files.items() if raster_id in existing]
         stored = [(root / raster.path, path) for raster, path in pairs if raster.storage == "dvc"]
-        if own_files := [str(path) for file, path in stored if file.exists() and file.samefile(path)]:
+        if own_files := [
+            str(path) for file, path in stored if not is_remote_address(path) and file.exists() and file.samefile(path)
+        ]:
             raise ConflictError(
                 f"cannot reference {quote_names(own_files)}, a file of the dataset's workspace. "
                 "Move it elsewhere and add it from there."
@@ -306,7 +360,7 @@ def _reject_overwriting_edits(root: Path, files: Mapping[str, Path], existing: E
 
     stored = [(existing[raster_id], path) for raster_id, path in files.items() if existing[raster_id].storage == "dvc"]
     replaced = [(raster, root / raster.path, path) for raster, path in stored if (root / raster.path).is_file()]
-    others = [(raster, file) for raster, file, path in replaced if not file.samefile(path)]
+    others = [(raster, file) for raster, file, path in replaced if is_remote_address(path) or not file.samefile(path)]
     if edited := [raster.path for raster, file in others if compute_checksums(file).md5 != raster.md5]:
         raise ConflictError(
             f"{quote_names(edited)} differs from the log and would be overwritten. "

@@ -71,7 +71,7 @@ def locate_files(
     for raster_id, *_, storage, path, size, md5, sha256 in rows:
         if problem := _find_problem(storage, withdrawn.get(md5)):
             problems[raster_id] = PictureFile(None, problem=problem)
-        elif storage == "reference":
+        elif storage in ("reference", "remote"):
             problems[raster_id] = _locate_reference(revision, root, raster_id)
         elif storage == "virtual":
             virtual_ids.append(raster_id)
@@ -100,7 +100,8 @@ def _locate_reference(revision: Revision, root: Path, raster_id: str) -> Picture
         sources.require_intact()
     except GeographerError as error:
         return PictureFile(None, problem=str(error))
-    return PictureFile(sources.raster_by_id[raster_id].path, with_sidecars=True)
+    raster = sources.raster_by_id[raster_id]
+    return PictureFile(raster.path, with_sidecars=raster.is_referenced)
 
 
 def _locate_virtual_chips(

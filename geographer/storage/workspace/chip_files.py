@@ -71,7 +71,7 @@ class ChipFiles:
                 f"raster '{gone[0][0]}' has no file at @{revision.position}: {gone[0][1].format_reason()}. {advice}"
             )
         stored = {id: (path, Checksums(*sums)) for id, storage, path, *sums in rows if storage == "dvc"}
-        references = [raster_id for raster_id, storage, *_ in rows if storage == "reference"]
+        references = [raster_id for raster_id, storage, *_ in rows if storage in ("reference", "remote")]
         sources = SourceRasters(revision, root, references) if references else None
         chips = list_virtual_chips(revision, [raster_id for raster_id, storage, *_ in rows if storage == "virtual"])
         if not chips:
@@ -125,7 +125,7 @@ class ChipFiles:
             self._references.require_intact()
             for raster_id, raster in self._references.raster_by_id.items():
                 content = f"{raster.checksums.sha256} {raster.pixel_digest}"
-                files[raster_id] = ChipFile(raster.path, content, with_sidecars=True)
+                files[raster_id] = ChipFile(raster.path, content, with_sidecars=raster.is_referenced)
         return files | (self._virtual.require_files(store) if self._virtual else {})
 
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
 from geographer.base.canonical_json import canonical_json
-from geographer.base.errors import ConflictError, GeographerError, NotFoundError, StorageError, UsageError
-from geographer.storage.workspace.roots import split_root
+from geographer.base.errors import ConflictError, CorruptError, GeographerError, NotFoundError, StorageError, UsageError
+from geographer.storage.workspace.roots import Roots, split_root
 
 _TIMEOUT: Final = (20, 60)
 """Seconds to connect, and to wait for an answer."""
+_BLOCK: Final = 1 << 20
 _PARTIAL: Final = {"Range": "bytes=0-0"}
-_ADVICE: Final = (
-    "To record what is there now: geographer add rasters {url} --mode reference --replace. To read the recorded version, "
-    "put it back there."
-)
 
 
 class RemoteVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,11 +95,30 @@ def read_remote_version(url: str) -> FoundVersion:
     return _read_http_version(url)
 
 
-def require_version(url: str, recorded: RemoteVersion, size: int | None) -> None:
+def locate_remote_raster(roots: Roots, path: str) -> tuple[RemoteVersion, Path, str | None]:
+    """Return the recorded version with the URL at which this machine reads it, its address, and the root not set here.
+
+    `CorruptError` if the recorded path is none.
+    """
+    from geographer.rasters.remote_address import RemoteAddress
+
+    if fault := find_remote_fault(path):
+        raise CorruptError(f"cannot use the path {path!r} of a remote raster: {fault}. Run geographer verify.")
+    recorded = parse_remote_version(path)
+    name, relative = split_root(recorded.url)
+    base = roots.url_by_name.get(name)
+    if name and base is not None:
+        recorded = msgspec.structs.replace(recorded, url=f"{base.rstrip('/')}/{relative}")
+    return recorded, RemoteAddress(recorded.url, recorded.etag).to_path(), name if name and base is None else None
+
+
+def require_version(recorded: RemoteVersion, size: int | None) -> None:
     """Raise `ConflictError` if the server has another version than the recorded one; see `read_remote_version`, too."""
+    url = recorded.url
     if difference := find_version_difference(recorded, size, read_remote_version(url)):
         raise ConflictError(
-            f"remote raster '{url}' is not the recorded version: {difference}. {_ADVICE.format(url=url)}"
+            f"remote raster '{url}' is not the recorded version: {difference}. Record what is there now with "
+            f"geographer add rasters {url} --mode reference --replace, or put the recorded version back."
         )
 
 
@@ -117,6 +134,27 @@ def find_version_difference(recorded: RemoteVersion, size: int | None, found: Fo
     if is_same and (None in (size, found.size) or size == found.size):
         return None
     return f"recorded {recorded.describe(size)}, now {now.describe(found.size) or 'without ETag and Last-Modified'}"
+
+
+def iter_remote_bytes(version: RemoteVersion) -> Iterator[bytes]:
+    """Yield all bytes of a version of a remote file; errors as for `read_remote_version`."""
+    import requests
+
+    url = version.url
+    try:
+        if urlsplit(url).scheme == "s3":
+            import fsspec
+
+            with fsspec.open(url, "rb") as file:
+                yield from iter(lambda: file.read(_BLOCK), b"")
+            return
+        headers = {"Accept-Encoding": "identity"}
+        with requests.get(url, headers=headers, timeout=_TIMEOUT, stream=True) as response:
+            response.raise_for_status()
+            yield from response.iter_content(_BLOCK)
+    except (OSError, requests.RequestException) as error:
+        reason = type(error).__name__
+        raise StorageError(f"remote raster '{url}' cannot be read to its end ({reason}). Run it again.") from None
 
 
 def _read_http_version(url: str) -> FoundVersion:
@@ -186,7 +224,7 @@ def _fetch_object_facts(url: str) -> Mapping[str, Any]:
             "refuses the request" if isinstance(error, PermissionError) else f"cannot be read ({type(error).__name__})"
         )
         raise StorageError(
-            f"the object store of '{url}' {reason}. Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, and "
-            "the network; for public buckets set AWS_NO_SIGN_REQUEST=YES."
+            f"the object store of '{url}' {reason}. Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL "
+            "and the network; for public buckets set AWS_NO_SIGN_REQUEST=YES."
         ) from None
     return facts

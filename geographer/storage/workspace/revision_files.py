@@ -46,10 +46,10 @@ def find_raster_file(revision: Revision, store: Store, raster_id: str) -> tuple[
         raise NotFoundError(f"no raster '{raster_id}' at @{revision.position}. See geographer rasters.")
     if storage == "catalogue":
         raise UsageError(f"raster '{raster_id}' is a footprint in a catalogue and has no file. Download it first.")
-    if storage == "reference":
+    if storage in ("reference", "remote"):
         sources = SourceRasters(revision, store.root, [raster_id])
         sources.require_intact()
-        return sources.raster_by_id[raster_id].path, True
+        return sources.raster_by_id[raster_id].path, storage == "reference"
     if storage == "virtual":
         chip = list_virtual_chips(revision, [raster_id])[raster_id]
         source, with_sidecars = find_raster_file(revision, store, chip.parent_id)

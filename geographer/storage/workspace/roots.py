@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import duckdb
@@ -40,9 +41,10 @@ _REFERENCES: Final = "SELECT raster_id, path FROM current_raster WHERE storage =
 
 
 class RootsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The content of `.geographer/roots.json`: the absolute folder of each root on this machine, by name."""
+    """The content of `.geographer/roots.json`: the absolute folder or the URL of each root on this machine, by name."""
 
     roots: dict[str, str]
+    urls: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Reference(NamedTuple):
@@ -74,6 +76,17 @@ class Roots:
     def folder_by_name(self) -> dict[str, Path]:
         """The folders by name."""
         return {**read_roots(self._dataset_folder), **self._new_folders}
+
+    @cached_property
+    def url_by_name(self) -> dict[str, str]:
+        """The URLs of roots that remote rasters lie under, by name."""
+        return read_url_roots(self._dataset_folder)
+
+    def record_url(self, url: str) -> str:
+        """Return how the log is to record a URL: `{NAME}/PATH` if it lies under that of a root, the longest counts."""
+        bases = {name: f"{base.rstrip('/')}/" for name, base in self.url_by_name.items()}
+        found = [(len(base), name) for name, base in bases.items() if url.startswith(base)]
+        return f"{{{max(found)[1]}}}/{url.removeprefix(bases[max(found)[1]])}" if found else url
 
     def locate_file(self, path: str) -> Path:
         """Return where a recorded path of a reference leads on this machine.
@@ -162,8 +175,21 @@ def read_roots(dataset_folder: Path) -> dict[str, Path]:
     return {name: Path(folder) for name, folder in sorted(content.roots.items())}
 
 
-def set_roots(dataset_folder: Path, folders: Mapping[str, Path]) -> None:
-    """Save that roots are these absolute folders on this machine; other roots stay.
+def read_url_roots(dataset_folder: Path) -> dict[str, str]:
+    """Return the URLs of roots by name; errors as for `read_roots`."""
+    read_roots(dataset_folder)
+    path = dataset_folder / GEOGRAPHER_FOLDER / _FILE_NAME
+    try:
+        urls = msgspec.json.decode(path.read_bytes(), type=RootsFile).urls
+    except FileNotFoundError:
+        return {}
+    return {} if isinstance(urls, msgspec.UnsetType) else urls
+
+
+def set_roots(
+    dataset_folder: Path, folders: Mapping[str, Path], urls: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Save that roots are these absolute folders, or `urls`, on this machine; other roots stay.
 
     Raises:
         UsageError: a name is no name, or a folder's name is not UTF-8.
@@ -172,14 +198,18 @@ def set_roots(dataset_folder: Path, folders: Mapping[str, Path]) -> None:
     """
     from filelock import FileLock
 
-    for name, folder in folders.items():
+    for name in (*folders, *urls):
         validate_name("root", name)
+    for folder in folders.values():
         require_utf8_name(str(folder))
     path = dataset_folder / GEOGRAPHER_FOLDER / _FILE_NAME
     require_real_folder(path.parent)
     with translate_os_errors(path), FileLock(f"{path}.lock"):
-        roots = {name: str(folder) for name, folder in ({**read_roots(dataset_folder), **folders}).items()}
-        write_atomic(path, msgspec.json.format(msgspec.json.encode(RootsFile(roots), order="sorted"), indent=2))
+        known = {**read_roots(dataset_folder), **folders}
+        roots = {name: str(folder) for name, folder in known.items() if name not in urls}
+        all_urls = {name: url for name, url in read_url_roots(dataset_folder).items() if name not in folders} | {**urls}
+        content = RootsFile(roots, all_urls or msgspec.UNSET)
+        write_atomic(path, msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=2))
 
 
 def require_root_folder(folder: str | Path) -> Path:

@@ -16,6 +16,7 @@ from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import CheckedFiles, FileStatus, read_status
 from geographer.storage.workspace.chip_windows import list_virtual_chips
 from geographer.storage.workspace.partial.absent_files import reject_missing_rasters
+from geographer.storage.workspace.remote_files import RemoteVersion, locate_remote_raster, require_version
 from geographer.storage.workspace.roots import Roots, make_unset_root_error
 
 if TYPE_CHECKING:
@@ -49,16 +50,33 @@ class SourceRaster(NamedTuple):
     nodata: float | None
     pixel_digest: str
     unset_root: str | None = None
-    window_of: SourceRaster | None = None
+    window_of: tuple[str, SourceRaster] | None = None
+    remote: RemoteVersion | None = None
 
     def exists(self) -> bool:
         """Return whether the file is there."""
-        return self.window_of.exists() if self.window_of else self.path.exists()
+        return bool(self.remote) or self.path.exists()
+
+    def describe_place(self) -> str:
+        """Return the path or URL."""
+        return self.remote.url if self.remote else str(self.path)
+
+    def read_status(self) -> FileStatus:
+        """Return what any change of the file alters; of a remote one, the version that the server has now."""
+        if self.remote:
+            require_version(self.remote, self.checksums.size)
+            return FileStatus(self.remote.to_path(), 0)
+        return read_status(self.list_files())
 
     def find_damage(self, checked: CheckedFiles) -> FileDamage | None:
-        """Compare the file with the log; read it only if it or a file that it depends on may have changed."""
+        """Compare the file with the log; read it only if it or a file that it depends on may have changed.
+
+        Of a remote one, `read_status` compares the version.
+        """
         if self.window_of:
-            return self.window_of.find_damage(checked)
+            return self.window_of[1].find_damage(checked)
+        if self.remote:
+            return None
         if not self.is_referenced:
             return checked.find_damage(self.path, self.checksums)
         from geographer.rasters.file_check import RecordedRaster, check_raster_file
@@ -77,8 +95,6 @@ class SourceRaster(NamedTuple):
 
     def list_files(self) -> list[Path]:
         """List the files that GDAL reads."""
-        if self.window_of:
-            return self.window_of.list_files()
         from geographer.rasters.read import list_raster_files
 
         return list_raster_files(self.path) if self.is_referenced else [self.path]
@@ -99,6 +115,7 @@ class SourceRasters:
         """Look up rasters of the revision that the workspace of the dataset in `root` shows."""
         self._root = root
         self.raster_by_id = read_source_rasters(revision, root, raster_ids)
+        self._files: dict[str, SourceRaster] = {}
         self._status_by_id: dict[str, FileStatus] = {}
 
     def open_raster(self, raster_id: str) -> DatasetReader:
@@ -111,7 +128,8 @@ class SourceRasters:
 
     def list_md5s(self) -> dict[str, str]:
         """Return the MD5s of stored files by path; referenced ones may have other bytes with the recorded pixels."""
-        stored = (raster for raster in self.raster_by_id.values() if not raster.is_referenced)
+        files = dict(map(self._find_file, self.raster_by_id)).values()
+        stored = (raster for raster in files if not raster.is_referenced and not raster.remote)
         return {str(raster.path): raster.checksums.md5 for raster in stored}
 
     def select_rasters(self, raster_ids: Collection[str]) -> None:
@@ -125,25 +143,27 @@ class SourceRasters:
             self.raster_by_id[raster_id] = (
                 self.raster_by_id[raster_id]
                 ._replace(path=path, checksums=checksums, pixel_digest=pixel_digest, is_referenced=False)
-                ._replace(unset_root=None, window_of=None)
+                ._replace(unset_root=None, window_of=None, remote=None)
             )
             self._status_by_id.pop(raster_id, None)
 
     def require_intact(self, raster_ids: Iterable[str] | None = None) -> None:
         """Raise `CorruptError` if the file of a raster is missing or not the recorded one; None: of all rasters.
 
-        `NotFoundError` if it lies in a root that this machine has not set, or a partial clone lacks it on purpose.
+        `NotFoundError` if it lies in a root that this machine has not set, or a partial clone lacks it on purpose;
+        `ConflictError` or `StorageError` if a server has another version of it, or cannot be asked.
         """
         damages: dict[str, FileDamage] = {}
-        new_ids = sorted({*(self.raster_by_id if raster_ids is None else raster_ids)} - self._status_by_id.keys())
-        roots = {raster_id: root for raster_id in new_ids if (root := self.raster_by_id[raster_id].unset_root)}
+        files = dict(map(self._find_file, self.raster_by_id if raster_ids is None else raster_ids))
+        new_files = {raster_id: files[raster_id] for raster_id in sorted(files.keys() - self._status_by_id.keys())}
+        roots = {raster_id: root for raster_id, raster in new_files.items() if (root := raster.unset_root)}
         if roots:
             raise make_unset_root_error(roots.values(), roots.keys())
+        self._files |= new_files
         with CheckedFiles(self._root) as checked:
-            for raster_id in new_ids:
-                raster = self.raster_by_id[raster_id]
+            for raster_id, raster in new_files.items():
                 with suppress(OSError):
-                    self._status_by_id[raster_id] = read_status(raster.list_files())
+                    self._status_by_id[raster_id] = raster.read_status()
                 if damage := raster.find_damage(checked):
                     damages[raster_id] = damage
         reject_missing_rasters(self._root, self._list_missing_files(damages))
@@ -155,21 +175,28 @@ class SourceRasters:
         changed = [
             raster_id
             for raster_id, status in self._status_by_id.items()
-            if not (raster := self.raster_by_id[raster_id]).exists() or read_status(raster.list_files()) != status
+            if not (raster := self._files[raster_id]).exists() or raster.read_status() != status
         ]
         if changed:
             raise ConflictError(
                 f"{self._name_rasters(changed)} changed while it was read. Nothing was recorded; run the command again."
             )
 
+    def _find_file(self, raster_id: str) -> tuple[str, SourceRaster]:
+        """Return the raster whose file is read, with its id: of a virtual chip, that which it is a window of."""
+        found = raster_id, self.raster_by_id[raster_id]
+        while found[1].window_of:
+            found = found[1].window_of
+        return found
+
     def _list_missing_files(self, damages: Mapping[str, FileDamage]) -> list[str]:
         """Return the rasters whose files DVC stores, and the workspace lacks."""
         missing = [raster_id for raster_id, damage in damages.items() if damage == "missing"]
-        return [raster_id for raster_id in missing if not self.raster_by_id[raster_id].is_referenced]
+        return [raster_id for raster_id in missing if not self._files[raster_id].is_referenced]
 
     def _describe_damages(self, damages: Mapping[str, FileDamage]) -> str:
         adjectives = " or ".join(sorted(set(damages.values()), reverse=True))
-        references = (self.raster_by_id[raster_id].is_referenced for raster_id in damages)
+        references = (self._files[raster_id].is_referenced for raster_id in damages)
         advice = " ".join(
             dict.fromkeys(_REFERENCED_ADVICE if reference else _STORED_ADVICE for reference in references)
         )
@@ -177,7 +204,7 @@ class SourceRasters:
         return f"cannot use {self._name_rasters([*damages])}: {adjectives} since the log recorded {pronoun}. {advice}"
 
     def _name_rasters(self, raster_ids: list[str]) -> str:
-        return f"{quote_objects('raster', raster_ids)} ('{self.raster_by_id[raster_ids[0]].path}')"
+        return f"{quote_objects('raster', raster_ids)} ('{self._files[raster_ids[0]].describe_place()}')"
 
 
 def read_source_rasters(revision: Revision, root: Path, raster_ids: Iterable[str]) -> dict[str, SourceRaster]:
@@ -190,14 +217,24 @@ def read_source_rasters(revision: Revision, root: Path, raster_ids: Iterable[str
     roots = Roots(root)
     rasters = {
         raster_id: SourceRaster(
-            *(roots.locate_file(path) if storage == "reference" else root / path, storage == "reference"),
-            *(Checksums(*checksums), Grid(crs, Transform(*transform), width, height), nodata, pixel_digest),
-            roots.find_unset_root(path) if storage == "reference" else None,
+            *_locate_raster(roots, root, path, storage),
+            Checksums(*checksums),
+            *(Grid(crs, Transform(*transform), width, height), nodata, pixel_digest),
+            unset_root=roots.find_unset_root(path) if storage == "reference" else None,
         )
         for raster_id, path, storage, *checksums, crs, transform, width, height, nodata, pixel_digest in rows
     }
+    for raster_id, path, *_ in (row for row in rows if row[2] == "remote"):
+        version, address, unset_root = locate_remote_raster(roots, path)
+        rasters[raster_id] = rasters[raster_id]._replace(path=address, unset_root=unset_root, remote=version)
     virtual_ids = [raster_id for raster_id, _, storage, *_ in rows if storage == "virtual"]
     return rasters | _read_virtual_chips(revision, root, {id: rasters[id] for id in virtual_ids})
+
+
+def _locate_raster(roots: Roots, root: Path, path: str, storage: str) -> tuple[Path, bool]:
+    """Return the path of a file on this machine, and whether it is referenced."""
+    is_referenced = storage == "reference"
+    return roots.locate_file(path) if is_referenced else root / path if storage == "dvc" else root, is_referenced
 
 
 def _read_virtual_chips(revision: Revision, root: Path, rasters: Mapping[str, SourceRaster]) -> dict[str, SourceRaster]:
@@ -210,5 +247,6 @@ def _read_virtual_chips(revision: Revision, root: Path, rasters: Mapping[str, So
     for raster_id, chip in chips.items():
         parent = parents[chip.parent_id]
         address = chip.make_address(parent.path, parent.checksums.sha256, with_sidecars=parent.is_referenced)
-        found[raster_id] = rasters[raster_id]._replace(path=address, unset_root=parent.unset_root, window_of=parent)
+        window_of = (chip.parent_id, parent)
+        found[raster_id] = rasters[raster_id]._replace(path=address, unset_root=parent.unset_root, window_of=window_of)
     return found
