@@ -10,6 +10,7 @@ from geographer.base.errors import CorruptError, UsageError
 from geographer.base.text import format_count
 from geographer.cli import options, output
 from geographer.cli.help import format_example
+from geographer.cli.workers import add_workers_options
 from geographer.dataset.reader import DatasetReader
 from geographer.outputs.manifest import find_exported_folder, verify_folder
 
@@ -53,6 +54,7 @@ def _read_file_option(value: str | None) -> str | bool:
     is_flag=True,
     help="Delete orphaned files, write .dvc files again and rebuild the derived state; the log is never changed.",
 )
+@add_workers_options
 @options.json_option
 @click.pass_obj
 def verify_command(
@@ -63,6 +65,7 @@ def verify_command(
     timestamps: str | None,
     all_tags: bool,
     repair: bool,
+    workers: int | str,
     as_json: bool,
 ) -> None:
     """Check that the log and all files are as recorded, or list what differs.
@@ -78,7 +81,7 @@ def verify_command(
     if exported_folder is None:
         dataset = DatasetReader.open(folder, progress=output.show_progress)
         asked = {"signatures": _read_file_option(signatures), "timestamps": _read_file_option(timestamps)}
-        result = dataset.verify(revision, expect=expect, all_tags=all_tags, repair=repair, **asked)
+        result = dataset.verify(revision, expect=expect, all_tags=all_tags, repair=repair, workers=workers, **asked)
     elif revision is None and not (all_tags or repair or signatures is not None or timestamps is not None):
         result = verify_folder(exported_folder, expect=expect)
     else:

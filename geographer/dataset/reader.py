@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rasterio.io import DatasetReader as RasterioDataset
 
+    from geographer.base.executors.executor import Workers
     from geographer.diff.changes import Sides
     from geographer.diff.difference import Diff, DiffOptions
     from geographer.diff.selection import DiffConditions, DiffSelection
@@ -607,6 +608,7 @@ class DatasetReader(PlotReader):
         repair: bool = False,
         signatures: str | Path | bool = False,
         timestamps: str | Path | bool = False,
+        workers: "Workers" = 1,
     ) -> "VerifyResult":
         """Compare the log, the state and all files with what was recorded; return what differs.
 
@@ -624,6 +626,7 @@ class DatasetReader(PlotReader):
                 (`allowed_signers` of OpenSSH, or public keys in PEM) requires one by such a key.
             timestamps: Require a time stamp of such a signature; a file of certificates (PEM) requires one by an
                 authority that they vouch for.
+            workers: The number of processes that hash files, or a client or the address of a Dask scheduler.
 
         Raises:
             NotFoundError: there is no such file of keys or certificates.
@@ -637,7 +640,7 @@ class DatasetReader(PlotReader):
         work = self._unit_of_work
         position = None if revision is None else work.resolve_revision(revision)
         asked = read_signature_options(signatures, timestamps)
-        options = VerifyOptions(position, all_tags, work.workspace_position, expect, repair, asked)
+        options = VerifyOptions(position, all_tags, work.workspace_position, expect, repair, asked, workers)
         return verify_dataset(work.database, work.file_store, options)
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
@@ -45,7 +46,7 @@ class DaskExecutor:
         self._settings = settings
         self._client = _connect(workers) if isinstance(workers, str) else workers
         with translate_dask_errors():
-            self._sees_disk = _check_workers(self._client, settings)
+            self.sees_disk = _check_workers(self._client, settings)
 
     @cached_property
     def slots(self) -> int:
@@ -68,7 +69,7 @@ class DaskExecutor:
             StorageError: the scheduler is lost, no worker is left, workers end while they run a batch, or a disk or the
                 store failed. The same command goes on where it stopped.
         """
-        with make_marker(self._settings.folder if self._sees_disk else None) as marker:
+        with make_marker(self._settings.folder if self.sees_disk else None) as marker:
             run = ClusterRun(self._client, self._settings, marker, result_type)
             yield from run.iter_results(function, batches, inputs, outputs)
 
@@ -86,7 +87,10 @@ def _connect(address: str) -> Client:
     for name in ("distributed.client", "distributed.core", "distributed.comm"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        client = make_client(address, timeout=_CONNECT_S, set_as_default=False)
+        with warnings.catch_warnings():
+            # The check of versions says more, and refuses to work.
+            warnings.filterwarnings("ignore", message="Mismatched versions")
+            client = make_client(address, timeout=_CONNECT_S, set_as_default=False)
     except (ValueError, TypeError, ImportError, KeyError) as error:
         advice = "Use an address such as tcp://10.0.0.1:8786."
         raise UsageError(f"invalid scheduler {address!r}: {error}. {advice}") from error

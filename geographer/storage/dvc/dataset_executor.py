@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geographer.base.errors import NotFoundError, UsageError
-from geographer.base.executors.executor import Executor, Workers, make_executor
+from geographer.base.executors.executor import Executor, Workers, count_default_workers, make_executor
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
 
 if TYPE_CHECKING:
@@ -46,6 +46,15 @@ def make_dataset_executor(
         _make_batches_folder(root), partial(open_object_store, root), read_software_versions, journal
     )
     return make_executor(workers, count=count, settings=settings)
+
+
+def make_local_executor(workers: Workers, root: Path, *, count: int) -> Executor:
+    """Return the executor for work on files that is not worth their transfer: a cluster's workers, if they see the disk.
+
+    Other clusters are replaced by as many processes of this machine as its cores and memory allow.
+    """
+    executor = make_dataset_executor(workers, root, count=count)
+    return executor if getattr(executor, "sees_disk", True) else make_executor(count_default_workers(), count=count)
 
 
 def open_batch_journal(root: Path) -> BatchJournal:

@@ -26,6 +26,7 @@ from geographer.base.atomic_files import (
     write_atomic,
 )
 from geographer.base.errors import ConflictError, CorruptError, NotFoundError, StorageError, UsageError
+from geographer.base.executors.executor import Workers
 from geographer.base.progress import ProgressCallback, ignore_progress, iter_with_progress
 from geographer.base.values import Checksums
 from geographer.storage.author import complete_environment
@@ -39,13 +40,14 @@ from geographer.storage.dvc.dvc_files import (
     remove_dvc_file,
     write_dvc_file,
 )
+from geographer.storage.dvc.hash_files import find_damages
 from geographer.storage.dvc.repository import open_repository
 from geographer.storage.dvc.retained import RetainedObjects, is_object_name, join_object_path
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-    from geographer.storage.dvc.remote import Remote
+from geographer.storage.dvc.remote import Remote
 
 
 class _ObjectDb(Protocol):
@@ -178,11 +180,11 @@ class Store:
             damages[index] = not_fetched.get(sums.md5) or self._write_workspace_file(sums, path, link_types)
         return [(path, sums, damage) for (sums, path), damage in zip(files, damages, strict=True) if damage]
 
-    def check_files(self, checksums: Sequence[Checksums]) -> dict[str, FileDamage]:
+    def check_files(self, checksums: Sequence[Checksums], workers: Workers = 1) -> dict[str, FileDamage]:
         """Hash (SHA-256) the cache's copies, or else retained ones, and return the damaged by MD5; fetch nothing."""
-        counted = iter_with_progress(checksums, "objects checked", self.progress)
-        damages = ((sums.md5, check_file(self.find_object(sums.md5), sums)) for sums in counted)
-        return {md5: damage for md5, damage in damages if damage}
+        files = [(self.find_object(sums.md5), sums) for sums in checksums]
+        damages = find_damages(files, workers, self.root, "objects checked", self.progress)
+        return {sums.md5: damage for sums, damage in zip(checksums, damages, strict=True) if damage}
 
     def fetch_files(self, md5s: Sequence[str], remote: Remote | None = None) -> dict[str, FileDamage]:
         """Download the files that the cache lacks, hashing each, from `remote` or else DVC's default remote.

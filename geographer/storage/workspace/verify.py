@@ -14,6 +14,7 @@ import duckdb
 
 from geographer.base.canonical_json import parse_canonical_json
 from geographer.base.errors import CorruptError, GeographerError, StorageError, UnsupportedVersionError
+from geographer.base.executors.executor import Workers
 from geographer.storage.database.connection import Database
 from geographer.storage.dvc.store import Store, is_in_git
 from geographer.storage.events.payload import parse_payload
@@ -42,6 +43,7 @@ from geographer.storage.workspace.expected_digest import (
 from geographer.storage.workspace.partial.absences import Absences
 from geographer.storage.workspace.tracked_folders import find_unknown_dvc_files
 from geographer.storage.workspace.verify_files import DamagedFile, FileVerifier
+from geographer.storage.workspace.verify_remote import check_remote_rasters
 from geographer.storage.workspace.verify_report import Remedy, VerifyReport, VerifyResult, list_names
 from geographer.storage.workspace.verify_signatures import SignatureOptions, SignatureVerifier, TagFacts
 from geographer.storage.workspace.withdrawn_files import delete_withdrawn_objects
@@ -72,6 +74,7 @@ class VerifyOptions(NamedTuple):
         expected_digest: A digest, or the beginning of one, that was kept outside the dataset.
         repair: Delete orphans, write `.dvc` files again and rebuild the state, unless the log has faults.
         signatures: What is asked of the signatures and time stamps of tags.
+        workers: Who hashes files.
     """
 
     position: int | None = None
@@ -80,6 +83,7 @@ class VerifyOptions(NamedTuple):
     expected_digest: str | None = None
     repair: bool = False
     signatures: SignatureOptions = SignatureOptions()
+    workers: Workers = 1
 
 
 def verify_dataset(database: Database, store: Store, options: VerifyOptions) -> VerifyResult:
@@ -111,7 +115,7 @@ class _Verification:
         self._content = LoggedContent(connection)
         self._log_roots: dict[int, str] | None = None
         self._absences = Absences(database, store, self._head)
-        self._files = FileVerifier(connection, store, self._report, self._absences)
+        self._files = FileVerifier(connection, store, self._report, self._absences, options.workers)
 
     def run_checks(self) -> VerifyResult:
         """Check log, tags, state and files in this order, and repair what can be repaired."""
@@ -321,6 +325,9 @@ class _Verification:
             names = [tag for tag, position in self._tagged.items() if position and position not in self._positions]
             self._files.find_objects(tagged, self._positions, list_names(names))
         self._files.check_references(self._positions)
+        yield from check_remote_rasters(
+            self._connection, self._store.root, self._positions, self._report, self._store.progress
+        )
         self._report.not_checked += self._absences.not_checked
         if not is_empty:
             yield from self._files.check_dvc_files(workspace)

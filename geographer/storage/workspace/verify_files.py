@@ -12,12 +12,14 @@ import duckdb
 
 from geographer.base.atomic_files import FileDamage, check_file
 from geographer.base.errors import ConflictError, StorageError
-from geographer.base.progress import iter_with_progress
+from geographer.base.executors.executor import Workers
 from geographer.base.text import format_count
 from geographer.base.values import Checksums
 from geographer.storage.database.dataset_folder import list_abandoned_staging
+from geographer.storage.dvc.dataset_executor import make_local_executor
 from geographer.storage.dvc.dvc_check import iter_dvc_files
 from geographer.storage.dvc.dvc_files import FolderEntry
+from geographer.storage.dvc.hash_files import BYTES_OF_ONE, find_damages
 from geographer.storage.dvc.store import Store, is_in_git
 from geographer.storage.log.check import Finding
 from geographer.storage.workspace.checkout import TrackedFile
@@ -65,8 +67,14 @@ class FileVerifier:
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, store: Store, report: VerifyReport, absences: Absences
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        store: Store,
+        report: VerifyReport,
+        absences: Absences,
+        workers: Workers,
     ) -> None:
+        self._workers = workers
         self._connection = connection
         self._store = store
         self._report = report
@@ -96,13 +104,10 @@ class FileVerifier:
             shared = {(file.path, file.checksums.md5) for file in self._list_restorable_files(shared_with)}
             files = [file for file in files if (file.path, file.checksums.md5) in shared]
         self._report.checked["workspace_files"] = len(files)
-        workspace = SafeFolder(root)
-        for file in iter_with_progress(files, "files checked", self._store.progress):
-            try:
-                damage = check_file(workspace.require_inside(file.path), file.checksums)
-            except ConflictError as error:
-                self._blocked_folders[file.path.rpartition("/")[0]] = str(error)
-                continue
+        located = self._locate_files(files)
+        paths = [(path, file.checksums) for file, path in located]
+        damages = find_damages(paths, self._workers, root, "files checked", self._store.progress)
+        for (file, _), damage in zip(located, damages, strict=True):
             if damage:
                 self.damages.append(DamagedFile(file, position, damage, "in the workspace", Remedy.WORKSPACE))
             else:
@@ -110,10 +115,20 @@ class FileVerifier:
         for folder, detail in self._blocked_folders.items():
             yield Finding("blocked folder", folder, None, detail, Remedy.NONE)
 
+    def _locate_files(self, files: Sequence[TrackedFile]) -> list[tuple[TrackedFile, Path]]:
+        """Return files with their paths; those in folders that lead out of the workspace are noted and left out."""
+        workspace, located = SafeFolder(self._store.root), []
+        for file in files:
+            try:
+                located.append((file, workspace.require_inside(file.path)))
+            except ConflictError as error:
+                self._blocked_folders[file.path.rpartition("/")[0]] = str(error)
+        return located
+
     def check_objects(self, positions: Sequence[int], *, can_fetch: bool) -> None:
         """Hash the cache's objects of revisions; those that it lacks are fetched from the remote, if `can_fetch`."""
         objects = self._list_objects(positions)
-        damages = self._store.check_files([file.checksums for file, _ in objects.values()])
+        damages = self._store.check_files([file.checksums for file, _ in objects.values()], self._workers)
         not_hashed = missing = [md5 for md5, damage in damages.items() if damage == "missing"]
         fetched: dict[str, FileDamage]
         if can_fetch:
@@ -159,17 +174,29 @@ class FileVerifier:
                     files.setdefault((logged.file.path, logged.file.checksums), (logged, position))
         if files:
             self._report.checked["referenced_files"] = len(files)
-        for logged, position in iter_with_progress([*files.values()], "references checked", self._store.progress):
-            path = self._roots.locate_file(logged.file.path)
+        located = []
+        for logged, position in files.values():
             if root := self._roots.find_unset_root(logged.file.path):
                 location = f"where it was referenced: root '{root}' is not set here: geographer roots set {root} DIR"
                 self.damages.append(DamagedFile(logged.file, position, "missing", location, Remedy.ROOT))
-            elif damage := _check_reference(path, logged):
+            else:
+                located.append((self._roots.locate_file(logged.file.path), logged, position))
+        damages = self._hash_references([(path, logged) for path, logged, _ in located])
+        for (path, logged, position), damage in zip(located, damages, strict=True):
+            if damage:
                 self.damages.append(
                     DamagedFile(logged.file, position, damage, "where it was referenced", Remedy.REFERENCE)
                 )
             elif path.with_name(f"{path.name}.msk").exists():
                 self._report.not_checked.append(f"the mask file '{path}.msk': the log has no checksum of it")
+
+    def _hash_references(self, files: Sequence[tuple[Path, LoggedFile]]) -> Iterator[FileDamage | None]:
+        size = sum(logged.file.checksums.size for _, logged in files)
+        executor = make_local_executor(self._workers, self._store.root, count=max(len(files), size // BYTES_OF_ONE))
+        damages = executor.run(_check_references, ([file] for file in files))
+        for number, damage in enumerate(damages, 1):
+            self._store.progress("references checked", number, len(files))
+            yield damage
 
     def check_dvc_files(self, position: int) -> Iterator[Finding]:
         """Compare the `.dvc` files of the workspace with its revision, the one at `position`."""
@@ -278,6 +305,10 @@ def _make_object_damage(file: TrackedFile, position: int, damage: FileDamage) ->
     if damage == "missing":
         return DamagedFile(file, position, damage, "in DVC's cache and remote", Remedy.LOST)
     return DamagedFile(file, position, damage, "in DVC's cache", Remedy.CACHE)
+
+
+def _check_references(files: Sequence[tuple[Path, LoggedFile]]) -> Iterator[FileDamage | None]:
+    return (_check_reference(path, logged) for path, logged in files)
 
 
 def _check_reference(path: Path, logged: LoggedFile) -> FileDamage | None:
