@@ -268,9 +268,11 @@ def _describe_files(
 
 def _describe_remote_files(
     revision: Revision, context: PlanContext, paths: list[Path], request: AddRasters, options: RasterOptions
-) -> tuple[list[DescribedFile], NamedTexts]:
+) -> tuple[list[DescribedFile], list[tuple[str, str]]]:
     """Return the valid rasters at URLs, and those of invalid ones with the reasons."""
-    roots, described, skipped = Roots(context.root), [], []
+    roots = Roots(context.root)
+    described: list[DescribedFile] = []
+    skipped: list[tuple[str, str]] = []
     for path in iter_with_progress(paths, "headers read", context.progress):
         try:
             row, checksums, tags = describe_remote_raster(path, options, roots, is_hashed=request.hash)

@@ -13,6 +13,7 @@ from geographer.outputs.samples.selection import SampleSelection, stage_samples
 from geographer.planning.recipe import list_recipe_records
 from geographer.storage.database.connection import quote_identifier, register_table
 from geographer.storage.queries.revision import Revision
+from geographer.storage.workspace.chip_windows import list_virtual_chips
 from geographer.storage.workspace.roots import Roots
 
 GEOMETRY: Final = "footprint"
@@ -43,7 +44,12 @@ _QUALIFIED: Final = {
     "path": f"coalesce(reference_path.path, {_make_absolute('sample.path')}) AS path",
 }
 """SQL for the columns that do not come from the table `sample` alone."""
-_REFERENCES: Final = "SELECT raster_id, path FROM sample WHERE storage = 'reference' ORDER BY raster_id"
+_PLACES: Final = "SELECT raster_id, path FROM sample WHERE storage = $storage ORDER BY raster_id"
+_SOURCE_PATHS: Final = (
+    "SELECT raster_id, raster.storage, rasters.path FROM rasters "
+    "JOIN (SELECT raster_id, storage FROM current_raster) AS raster USING (raster_id) "
+    "WHERE raster_id IN (SELECT unnest($ids::VARCHAR[])) ORDER BY raster_id"
+)
 
 
 def read_samples(
@@ -104,13 +110,35 @@ def _name_parameters(labels: Sequence[str]) -> dict[str, str]:
 
 
 def _stage_reference_paths(revision: Revision, root: Path) -> None:
-    """Create `reference_path`: where the files of rasters that are recorded in place lie on this machine."""
-    rows = revision.fetch_rows(_REFERENCES)
+    """Create `reference_path`: where rasters that are recorded in place, at URLs or as windows are for this machine."""
     roots = Roots(root)
-    columns = {"raster_id": [id for id, _ in rows], "path": [str(roots.locate_file(path)) for _, path in rows]}
+    rows = [
+        (raster_id, str(roots.locate_file(path)))
+        for raster_id, path in revision.fetch_rows(_PLACES, {"storage": "reference"})
+    ]
+    for raster_id, path in revision.fetch_rows(_PLACES, {"storage": "remote"}):
+        rows.append((raster_id, roots.locate_url(path)))
+    rows += _list_virtual_chips(revision, roots, root)
+    columns = {"raster_id": [id for id, _ in rows], "path": [path for _, path in rows]}
     _stage_table(
         revision, "reference_path", pa.table(columns, pa.schema({"raster_id": pa.string(), "path": pa.string()}))
     )
+
+
+def _list_virtual_chips(revision: Revision, roots: Roots, root: Path) -> list[tuple[str, str]]:
+    """Return the virtual chips among the samples, each with the name by which GDAL opens a window of its raster.
+
+    Chips that are padded with another value than nodata have no such name.
+    """
+    ids = [raster_id for raster_id, _ in revision.fetch_rows(_PLACES, {"storage": "virtual"})]
+    chips = list_virtual_chips(revision, ids) if ids else {}
+    parents = {chip.parent_id for chip in chips.values()}
+    paths = {}
+    for raster_id, storage, path in revision.fetch_rows(_SOURCE_PATHS, {"ids": sorted(parents)}) if parents else ():
+        located = roots.locate_url(path) if storage == "remote" else path and roots.locate_file(path)
+        paths[raster_id] = str(root / located) if storage == "dvc" and path else located and str(located)
+    named = ((raster_id, chip.make_gdal_name(paths.get(chip.parent_id))) for raster_id, chip in chips.items())
+    return [(raster_id, name) for raster_id, name in named if name]
 
 
 def _stage_components(revision: Revision, split: str | None) -> None:

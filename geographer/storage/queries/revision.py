@@ -42,6 +42,8 @@ KEY_COLUMN: Final = '"(key)"'
 
 _VIEWS: Final[WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[str, str]]] = WeakKeyDictionary()
 """The SQL of each connection's views by name: the next revision keeps equal ones, because creating all costs 30 ms."""
+_SHOWN_PATH: Final = "CASE storage WHEN 'remote' THEN path->>'$.url' WHEN 'virtual' THEN NULL ELSE {} END"
+"""SQL for the path that users see: a remote raster has a URL, a virtual chip no file."""
 
 
 class SortedView(NamedTuple):
@@ -183,9 +185,8 @@ class Revision:
     def _create_file_views(self, raster_path: str = "path", label_path: str = "path") -> None:
         columns = "crs, width, height, md5, sha256, pixel_digest, footprint, acquired"
         reserved = {"raster_id", "collection", "path", *columns.split(", ")}
-        columns = (
-            f"raster_id, collection, {raster_path} AS path, {columns}{self._select_user_columns('raster', reserved)}"
-        )
+        shown_path, own_columns = _SHOWN_PATH.format(raster_path), self._select_user_columns("raster", reserved)
+        columns = f"raster_id, collection, {shown_path} AS path, {columns}{own_columns}"
         self._create_view("rasters", f"{columns}, raster_key AS {KEY_COLUMN}", "current_raster")
         self._create_view("labels", f"label, raster_id, {label_path} AS path, md5", "current_label")
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _VIRTUAL_CHIPS: Final = (
-    "SELECT chip.raster_id, chip.path, chip.sha256, parent_id, parent.sha256, parent.crs "
-    "FROM (SELECT raster_id, path, sha256, parent_id FROM current_raster "
+    "SELECT chip.raster_id, chip.path, chip.sha256, nodata, parent_id, parent.sha256, parent.crs "
+    "FROM (SELECT raster_id, path, sha256, nodata, parent_id FROM current_raster "
     "WHERE storage = 'virtual' AND raster_id IN (SELECT unnest($ids::VARCHAR[]))) AS chip "
     "LEFT JOIN (SELECT raster_id, sha256, crs FROM current_raster) AS parent ON parent.raster_id = parent_id "
     "ORDER BY chip.raster_id"
@@ -59,6 +59,7 @@ class VirtualChip(msgspec.Struct, frozen=True):
     sha256: str
     parent_id: str
     crs: str
+    pads_valid_pixels: bool = False
 
     def make_address(self, source: Path, content: str, *, with_sidecars: bool) -> Path:
         """Return the path at which the chip is read; `source` is the file of its raster, `content` identifies that."""
@@ -68,6 +69,15 @@ class VirtualChip(msgspec.Struct, frozen=True):
         pad_value = None if self.window.pad_value is None else parse_nodata(self.window.pad_value)
         window, bands = Window(*self.window.window), self.window.bands
         return ChipAddress(str(source), content, window, bands, pad_value, self.crs, with_sidecars).to_path()
+
+    def make_gdal_name(self, source: str | None) -> str | None:
+        """Return the name by which GDAL opens the window of a source; None if it is padded with other than nodata."""
+        if source is None or "?" in source or self.pads_valid_pixels:
+            return None
+        bands = f"&bands={','.join(map(str, self.window.bands))}" if self.window.bands else ""
+        prefix = "/vsicurl/" if source.startswith("http") else ""
+        source = f"/vsis3/{source.removeprefix('s3://')}" if source.startswith("s3://") else source
+        return f"vrt://{prefix}{source}?srcwin={','.join(map(str, self.window.window))}{bands}"
 
 
 def parse_chip_window(path: str | None) -> ChipWindow:
@@ -98,12 +108,13 @@ def list_virtual_chips(revision: Revision, raster_ids: Sequence[str]) -> Mapping
     """
     rows = revision.fetch_rows(_VIRTUAL_CHIPS, {"ids": [*raster_ids]})
     chips = {}
-    for raster_id, path, sha256, parent_id, parent_sha256, crs in rows:
+    for raster_id, path, sha256, nodata, parent_id, parent_sha256, crs in rows:
         window = parse_chip_window(path)
         problem = f"virtual chip '{raster_id}' cannot be read at @{revision.position}: its raster '{parent_id}'"
         if parent_sha256 is None:
             raise NotFoundError(f"{problem} is no longer in the dataset. Run geographer update.")
         if parent_sha256 != window.source:
             raise ConflictError(f"{problem} has other pixels since the chip was cut. Run geographer update.")
-        chips[raster_id] = VirtualChip(window, sha256, parent_id, crs)
+        pads_valid = window.pad_value is not None and (nodata is None or float(window.pad_value) != nodata)
+        chips[raster_id] = VirtualChip(window, sha256, parent_id, crs, pads_valid)
     return chips

@@ -82,6 +82,12 @@ class Roots:
         """The URLs of roots that remote rasters lie under, by name."""
         return read_url_roots(self._dataset_folder)
 
+    def locate_url(self, url: str) -> str:
+        """Return the URL at which this machine reads a recorded one; itself if its root is not set."""
+        name, relative = split_root(url)
+        base = self.url_by_name.get(name)
+        return url if base is None else f"{base.rstrip('/')}/{relative}"
+
     def record_url(self, url: str) -> str:
         """Return how the log is to record a URL: `{NAME}/PATH` if it lies under that of a root, the longest counts."""
         bases = {name: f"{base.rstrip('/')}/" for name, base in self.url_by_name.items()}

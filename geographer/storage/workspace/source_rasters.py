@@ -219,7 +219,9 @@ def read_source_rasters(revision: Revision, root: Path, raster_ids: Iterable[str
         raster_id: SourceRaster(
             *_locate_raster(roots, root, path, storage),
             Checksums(*checksums),
-            *(Grid(crs, Transform(*transform), width, height), nodata, pixel_digest),
+            Grid(crs, Transform(*transform), width, height),
+            nodata,
+            pixel_digest,
             unset_root=roots.find_unset_root(path) if storage == "reference" else None,
         )
         for raster_id, path, storage, *checksums, crs, transform, width, height, nodata, pixel_digest in rows

@@ -18,6 +18,7 @@ _COUNTED: Final = {
     "present_objects": ("object", " only looked for"),
     "workspace_files": ("file", " of the workspace"),
     "referenced_files": ("referenced file", ""),
+    "remote_rasters": ("remote raster", " by its version"),
     "dvc_files": (".dvc file", ""),
     "files": ("file", ""),
 }
@@ -50,6 +51,9 @@ class Remedy(StrEnum):
     LOST = "Run dvc push where the missing objects still are, then geographer verify again."
     REFERENCE = (
         "Put the referenced file back, or record the new one with geographer add rasters --mode reference --replace."
+    )
+    REMOTE = (
+        "Put the recorded version back, or record the new one: geographer add rasters URL --mode reference --replace."
     )
     ROOT = "Set the roots that the referenced files lie in, each on every machine: geographer roots set NAME DIR."
     REPAIR = "Run geographer verify --repair to write .dvc files again and to delete orphaned and withdrawn files."

@@ -13,10 +13,8 @@ import pytest
 import rasterio
 
 from geographer import Dataset
-from geographer.base.errors import ConflictError, NotFoundError, UsageError
-from tests.operations.pond_dataset import add_points, crop_window, list_checksums, list_chips
-from tests.sample_history import PART_FRACTIONS, PIXEL, WEST, write_scenes
-from tests.sample_rasters import make_pixels, write_scene
+from tests.operations.pond_dataset import crop_window, list_checksums, list_chips
+from tests.sample_history import PART_FRACTIONS
 
 NAMES = ("files", "windows")
 OPTIONS: Mapping[str, Any] = {"size": (16, 12), "at_border": "pad", "bands": [2, 1]}
@@ -64,6 +62,14 @@ def test_virtual_chips_read_window_of_raster(dataset: Dataset) -> None:
             twin = dataset.open_raster(chip["raster_id"].replace("windows", "files"))
             assert (raster.profile["transform"], raster.nodata) == (twin.profile["transform"], twin.nodata)
             assert (raster.descriptions, raster.tags(), raster.crs) == (twin.descriptions, twin.tags(), twin.crs)
+
+
+def test_samples_of_virtual_chips_open_with_gdal(dataset: Dataset) -> None:
+    samples = dataset.samples(split="windows-split").to_pylist()
+    assert len(samples) > 5
+    for sample in samples:
+        with rasterio.open(sample["path"]) as raster, dataset.open_raster(sample["raster_id"]) as chip:
+            np.testing.assert_array_equal(raster.read(), chip.read())
 
 
 def test_statistics_of_virtual_chips(dataset: Dataset) -> None:
