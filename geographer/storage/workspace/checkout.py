@@ -111,7 +111,8 @@ def update_workspace(
     obsolete_paths = [path for path, _ in obsolete_files]
     wanted = WantedFiles(revision, store)
     movable_md5s = {sums.md5 for path, sums in obsolete_files if os.path.lexists(store.root / path)}
-    different = _list_different_files(revision, current, wanted, movable_md5s, withdrawn)
+    changed = list_files(revision, revision.position, exclude_position=current or 0)
+    different = _list_different_files(revision, current, split_files(changed, withdrawn)[0], wanted, movable_md5s)
     all_files, left_out = (
         split_files(list_files(revision, revision.position), withdrawn) if withdrawn or check_all else ([], ())
     )
@@ -128,12 +129,28 @@ def update_workspace(
             ]
     to_restore = to_write if current is None else _move_files(workspace, to_write, obsolete_files)
     restore_files(revision, store, store.root, to_restore, trusted_md5s, linked_md5s)
-    for path in obsolete_paths:
+    _delete_files(workspace, obsolete_paths)
+    # A .dvc file names all files of its folder, also those that are not written.
+    changed_paths = (file.path for file in (*changed, *to_write))
+    _track_folders(revision, store, {*changed_paths, *obsolete_paths}, check_all=check_all)
+    store.save_dvc_state([(store.root / file.path, file.checksums) for file in to_write])
+    absent = len(all_files) - len(files)
+    count = revision.fetch_value("SELECT count(*) FROM files_at($at)", {"at": revision.position})
+    unchanged = count - len(to_write) - len(left_out) - absent
+    return CheckoutResult(len(to_write), len(obsolete_paths), unchanged, left_out, absent=absent)
+
+
+def _delete_files(workspace: SafeFolder, paths: Iterable[str]) -> None:
+    for path in paths:
         file = workspace.require_inside(path)
         if not file.is_dir() or file.is_symlink():
             with translate_os_errors(file):
                 file.unlink(missing_ok=True)
-    folders = {path.rpartition("/")[0] for path in (*(file.path for file in to_write), *obsolete_paths)}
+
+
+def _track_folders(revision: Revision, store: Store, changed_paths: Iterable[str], *, check_all: bool) -> None:
+    """Write the `.dvc` files of the folders of changed files, or of all folders with `check_all`; remove empty ones."""
+    workspace, folders = SafeFolder(store.root), {path.rpartition("/")[0] for path in changed_paths}
     if check_all:
         folders.update(folder for (folder,) in revision.fetch_rows("FROM folders_ever()"))
     for folder, entries in _list_folder_entries(revision, folders).items():
@@ -142,25 +159,19 @@ def update_workspace(
         if entries or not (check_all and find_unknown_dvc_files(revision, store.root, [f"{folder}.dvc"])):
             store.track_folder(folder, entries)
         _remove_empty_folders(store.root / folder, store.root)
-    store.save_dvc_state([(store.root / file.path, file.checksums) for file in to_write])
-    absent = len(all_files) - len(files)
-    count = revision.fetch_value("SELECT count(*) FROM files_at($at)", {"at": revision.position})
-    unchanged = count - len(to_write) - len(left_out) - absent
-    return CheckoutResult(len(to_write), len(obsolete_paths), unchanged, left_out, absent=absent)
 
 
 def _list_different_files(
     revision: Revision,
     current: int | None,
+    changed: Sequence[TrackedFile],
     wanted: WantedFiles,
     movable_md5s: Md5s,
-    withdrawn: Mapping[str, WithdrawnFile],
 ) -> list[TrackedFile]:
-    """Return the wanted files that differ from those at the position `current`, or that it did not want."""
-    different, _ = split_files(list_files(revision, revision.position, exclude_position=current or 0), withdrawn)
-    files = wanted.select_files(different, movable_md5s)
-    if paths := wanted.list_newly_selected_paths(current) - {file.path for file in different}:
-        newly, _ = split_files(list_files(revision, revision.position), withdrawn)
+    """Return the wanted ones of the changed files, and those that were not selected at the position `current`."""
+    files = wanted.select_files(changed, movable_md5s)
+    if paths := wanted.list_newly_selected_paths(current) - {file.path for file in changed}:
+        newly, _ = split_files(list_files(revision, revision.position), list_withdrawn_files(revision.connection))
         files += [file for file in newly if file.path in paths]
     return files
 
