@@ -41,7 +41,8 @@ def make_request_command(
 
     def run_command(as_json: bool, **values: Any) -> None:
         if "scheduler" in values:
-            values["workers"] = choose_workers(values["workers"], values.pop("scheduler"))
+            name = next(item.name for item in list_parameters(request_class) if Executor in item.union_types)
+            values[name] = choose_workers(values[name], values.pop("scheduler"))
         extra = {parameter.name: values.pop(parameter.name) for parameter in more if parameter.name}
         try:
             request = request_class(**values)
@@ -93,7 +94,7 @@ def _make_parameters(item: ParameterField, field: msgspec.structs.FieldInfo) -> 
         return [make_parameter(item, field)]
     declared = item.declaration
     shown = {"metavar": declared.metavar, "help": declared.help}
-    count = click.Option(["--workers"], type=click.IntRange(1), show_default=declared.default, **shown)  # type: ignore[arg-type]
+    count = click.Option([item.main_flag], type=click.IntRange(1), show_default=declared.default, **shown)  # type: ignore[arg-type]
     return [count, make_scheduler_option()]
 
 

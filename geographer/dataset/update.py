@@ -49,8 +49,10 @@ def iter_updates(work: UnitOfWork, request: Update) -> Iterator[ChangeResult]:
     recorded: list[ChangeResult] = []
     for index, recipe in enumerate(recipes):
         run_key = f"{key}/{recipe.name}" if key else None
-        shared["workers"] = request.fetch_workers if isinstance(recipe, Download) else request.workers
-        run = msgspec.structs.replace(recipe, **shared, idempotency_key=run_key, expected_head=expected_head)
+        workers = {"workers": request.workers}
+        if isinstance(recipe, Download):
+            workers = {"workers": request.fetch_workers, "read_workers": request.workers}
+        run = msgspec.structs.replace(recipe, **shared, **workers, idempotency_key=run_key, expected_head=expected_head)
         try:
             result = work.run_request(run)
         except (PluginError, SourceError, UnsupportedProductError) as error:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
@@ -13,20 +12,24 @@ from geographer.archives.base import Product, Source
 from geographer.archives.download_pool import FetchedProduct, delete_downloads, fetch_products
 from geographer.base.errors import (
     CorruptError,
-    GeographerError,
     OrderRequiredError,
     SourceError,
     UnsupportedProductError,
     UsageError,
 )
-from geographer.base.redaction import redact_text
 from geographer.base.text import format_count
-from geographer.base.timestamps import parse_utc
 from geographer.base.values import Checksums
+from geographer.operations.download.convert import (
+    ConversionTask,
+    ConvertedProduct,
+    convert_product,
+    convert_products,
+    list_product_files,
+    make_conversion_task,
+)
 from geographer.operations.download.metadata_columns import ColumnValues, collect_metadata, make_product_key
 from geographer.operations.download.search import SelectedScene
-from geographer.planning.raster_rows import RasterOptions, RasterRow, describe_raster
-from geographer.readers.base import ProductFiles, Reader, ReadResult, choose_reader
+from geographer.planning.raster_rows import RasterRow
 from geographer.storage.database.dataset_folder import require_real_folder
 from geographer.storage.request import BuildContext
 
@@ -36,11 +39,9 @@ if TYPE_CHECKING:
 DOWNLOADS_FOLDER: Final = Path(".geographer") / "downloads"
 """Cache of downloaded products, below the dataset's folder; a product is deleted when its raster is recorded."""
 
+_FILES_OF_ONE: Final = 64
+"""Converting a product takes as long as making so many chips."""
 _MAX_DESCRIBED: Final = 5
-
-logger = logging.getLogger(__name__)
-
-_DEFAULT_FETCHES: Final = 4
 
 
 class ImportedScene(NamedTuple):
@@ -83,28 +84,42 @@ def import_scenes(
             reason = reason.replace(f"{path}/", "")
         failed.append(FailedProduct(product, reason, **flags))
 
-    fetches = context.workers if isinstance(context.workers, int) else _DEFAULT_FETCHES
-    outcomes = fetch_products(source, products, folder, workers=fetches, on_progress=context.progress)
-    with closing(outcomes):
+    fetched: deque[FetchedProduct] = deque()
+    executor = context.make_executor(_FILES_OF_ONE * len(products))
+    outcomes = fetch_products(source, products, folder, workers=recipe.workers, on_progress=context.progress)
+
+    def iter_tasks() -> Iterator[list[ConversionTask]]:
         for outcome in outcomes:
             if not isinstance(outcome, FetchedProduct):
                 names = ("is_ordered", "is_replaceable", "is_temporary")
                 add_failure(outcome.product, outcome.reason, **{name: getattr(outcome, name) for name in names})
                 continue
+            fetched.append(outcome)
+            _, raster_id = by_key[make_product_key(outcome.product)]
+            yield [make_conversion_task(outcome, context.staging / f"{raster_id}.tif", source, recipe)]
+
+    with closing(outcomes):
+        results = executor.run(convert_products, iter_tasks(), inputs=list_product_files, outputs=_list_outputs)
+        for result in results:
+            outcome = fetched.popleft()
             scene, raster_id = by_key[make_product_key(outcome.product)]
             path = context.staging / f"{raster_id}.tif"
-            try:
-                imported.append(import_scene(outcome, scene.search_index, path, source, recipe))
-            except GeographerError as error:
-                path.unlink(missing_ok=True)
-                is_damaged = isinstance(error, CorruptError)
-                if is_damaged:
-                    # The download matched what the archive states, but is damaged: let the next run download it again.
-                    delete_downloads(folder, [outcome.product])
-                is_unreadable = isinstance(error, UsageError)
-                add_failure(outcome.product, str(error), is_unreadable=is_unreadable, is_replaceable=is_damaged)
+            if isinstance(result, ConvertedProduct):
+                imported.append(_make_scene(outcome, scene.search_index, path, result))
+                continue
+            path.unlink(missing_ok=True)
+            is_damaged = isinstance(result, CorruptError)
+            if is_damaged:
+                # The download matched what the archive states, but is damaged: let the next run download it again.
+                delete_downloads(folder, [outcome.product])
+            is_unreadable = isinstance(result, UsageError)
+            add_failure(outcome.product, str(result), is_unreadable=is_unreadable, is_replaceable=is_damaged)
     imported.sort(key=lambda scene: scene.row["raster_id"])
     return imported, sorted(failed, key=lambda failure: failure.product.product_id)
+
+
+def _list_outputs(tasks: Sequence[ConversionTask]) -> list[Path]:
+    return [task.path for task in tasks]
 
 
 def raise_failure(failed: Sequence[FailedProduct]) -> NoReturn:
@@ -138,38 +153,11 @@ def import_scene(
     fetched: FetchedProduct, search_index: int, path: Path, source: Source, recipe: Download
 ) -> ImportedScene:
     """Convert a product to the GeoTIFF `path` with the recipe's reader, or else with the source's, and describe it."""
-    from geographer.readers.unpack import unpack_product
-
-    product, unpacked = fetched.product, path.with_suffix(".unpacked")
-    try:
-        unpack_product(fetched.folder, unpacked)
-        files = ProductFiles(unpacked, product.product_id, product.collection, dict(product.properties), product.bands)
-        options = {**({} if recipe.reader else source.reader_options), **recipe.all_reader_options}
-        reader = choose_reader(files, recipe.reader or source.reader, options)
-        notes = dict(_run_reader(reader, files, path).notes)
-    finally:
-        shutil.rmtree(unpacked, ignore_errors=True)
-    properties = dict(notes.pop("facts", {}))
-    found = properties.pop("acquired", None)
-    row, checksums, _ = describe_raster(path, RasterOptions(recipe.into, footprint=recipe.footprint))
-    acquired = parse_utc(product.acquired or found)
-    row["acquired"] = acquired.isoformat() if acquired else None
-    metadata = collect_metadata(fetched, search_index, reader.name, notes, properties)
-    return ImportedScene(product, row, metadata, path, checksums)
+    converted = convert_product(make_conversion_task(fetched, path, source, recipe))
+    return _make_scene(fetched, search_index, path, converted)
 
 
-def _run_reader(reader: Reader, files: ProductFiles, destination: Path) -> ReadResult:
-    """Run a reader. A custom reader may raise anything, or write nothing."""
-    try:
-        result = reader.read(files, destination)
-    except GeographerError:
-        raise
-    except Exception as error:
-        logger.debug("a reader failed", exc_info=True)
-        message = redact_text(f"{type(error).__name__}: {error}")
-        advice = "Fix it, or name another one with --reader."
-        raise UsageError(f"reader '{reader.name}' failed ({message}). {advice}") from error
-    if not isinstance(result, ReadResult) or not destination.is_file():
-        reason = "did not write a GeoTIFF or did not return a geographer.ReadResult"
-        raise UsageError(f"reader '{reader.name}' {reason}. Fix it.")
-    return result
+def _make_scene(fetched: FetchedProduct, search_index: int, path: Path, converted: ConvertedProduct) -> ImportedScene:
+    row, checksums, reader, notes, properties = converted
+    metadata = collect_metadata(fetched, search_index, reader, notes, properties)
+    return ImportedScene(fetched.product, row, metadata, path, checksums)

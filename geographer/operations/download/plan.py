@@ -146,7 +146,7 @@ class DownloadPlan:
         return not self._search_result.scenes
 
     def build_outputs(self, context: BuildContext) -> Change:
-        """Download the products with `context.workers` threads, and convert each as soon as it arrives.
+        """Download the products with `recipe.workers` threads, and convert each as soon as it arrives.
 
         If all of a new recipe's products are offline, the recipe is recorded, so that updates fetch them.
 

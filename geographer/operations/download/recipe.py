@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from geographer.archives.base import SOURCES, Source
 from geographer.base.errors import UsageError
+from geographer.base.executors.executor import Workers
 from geographer.base.parameters import Parameter, join_schema
 from geographer.base.plugins import PluginRef
 from geographer.base.redaction import redact_values
 from geographer.base.timestamps import parse_time_option
 from geographer.base.values import validate_name
 from geographer.operations.download.events import RastersDownloaded
-from geographer.planning.recipe import Recipe
+from geographer.planning.recipe import WORKERS, Recipe
 from geographer.planning.shared_parameters import (
     NAME_SCHEMA,
     OPTIONS,
@@ -90,6 +91,7 @@ _SOURCE: Final = Parameter(
 )
 
 FETCH_WORKERS: Final = Parameter("How many products to fetch at the same time.", "COUNT", key=None, minimum=1)
+_READ_WORKERS: Final = WORKERS._replace(help="How many processes of this machine convert products at the same time.")
 
 
 class Download(Recipe, kw_only=True, frozen=True):
@@ -154,6 +156,7 @@ class Download(Recipe, kw_only=True, frozen=True):
         ),
     ] = False
     workers: Annotated[int, FETCH_WORKERS] = 4
+    read_workers: Annotated[Workers, _READ_WORKERS] = 1
     time_limit: TimeLimit = 60.0
 
     def __post_init__(self) -> None:
@@ -165,6 +168,11 @@ class Download(Recipe, kw_only=True, frozen=True):
         if start and end and start > end:
             raise UsageError(f"--start {self.start} is after --end {self.end}. Swap them.")
         parse_time_option(self.near, "--near")
+
+    @property
+    def max_workers(self) -> Workers:
+        """Who converts the products."""
+        return self.read_workers
 
     @property
     def time_range(self) -> tuple[datetime | None, datetime | None]:
