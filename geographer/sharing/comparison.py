@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from geographer.storage.events import Head
 from geographer.storage.log.ancestry import read_ancestry
-from geographer.storage.log.branches import find_chain_of, is_branch_name, read_chain_head
+from geographer.storage.log.branches import find_chain_of, find_shared_position, is_branch_name, read_chain_head
 from geographer.storage.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     import duckdb
 
-_HAS_MERGE: Final = "SELECT 1 FROM log.event WHERE len(parents) > 1 LIMIT 1"
-_COMMON: Final = (
-    "SELECT count(*) FROM log.chain AS own JOIN log.chain AS other USING (position, event_key) "
-    "WHERE own.branch = $own AND other.branch = $other AND position <= $position"
+_HAS_MERGE: Final = (
+    "SELECT 1 FROM log.event WHERE event_key IN (SELECT event_key FROM log.chain WHERE branch IN ($own, $other) "
+    "AND position > $common) AND len(parents) > 1 LIMIT 1"
 )
+"""Whether one of two chains has a merge after their last common event."""
 
 
 class Distance(NamedTuple):
@@ -59,12 +59,12 @@ def is_on_chain(work: UnitOfWork, branch: str, head: Head) -> bool:
 
 
 def _count_differences(connection: duckdb.DuckDBPyConnection, branch: str, own: Head, digest: str) -> tuple[int, int]:
-    if connection.execute(_HAS_MERGE).fetchone():
+    other = find_chain_of(connection, digest)
+    assert other is not None
+    common = min(find_shared_position(connection, branch, other.branch), other.position)
+    values = {"own": branch, "other": other.branch, "common": common}
+    if connection.execute(_HAS_MERGE, values).fetchone():
         ancestry = read_ancestry(connection)
         ours, theirs = ancestry.list_ancestors([own.digest]), ancestry.list_ancestors([digest])
         return len(ours - theirs), len(theirs - ours)
-    other = find_chain_of(connection, digest)
-    assert other is not None
-    values = {"own": branch, "other": other.branch, "position": other.position}
-    ((common,),) = connection.execute(_COMMON, values).fetchall()
     return own.position - common, other.position - common

@@ -34,7 +34,7 @@ def test_tag_records_digests_of_its_revision(dataset):
 
 
 def test_tag_of_an_altered_state_is_refused(dataset, monkeypatch):
-    monkeypatch.setattr("geographer.operations.tag.request.compute_state_digest", lambda connection: 7)
+    monkeypatch.setattr("geographer.operations.tag.request.is_attached_state_unaltered", lambda connection: False)
     with pytest.raises(CorruptError, match="a tag would record a wrong digest"):
         dataset.tag("v1")
 

@@ -28,7 +28,7 @@ from geographer.storage.queries.open_conflicts import require_no_conflicts
 from geographer.storage.queries.revision import Revision
 from geographer.storage.queries.tag_signatures import read_tag_signatures
 from geographer.storage.request import BuildContext, Change, PlanContext, Request, RevisionOpener
-from geographer.storage.state.digest import compute_state_digest
+from geographer.storage.state.update import is_attached_state_unaltered
 from geographer.storage.workspace.required_objects import RequiredObjects, list_required_objects
 from geographer.storage.workspace.tag_objects import list_published_files, retain_revision
 from geographer.storage.workspace.withdrawn_files import list_withdrawn_md5s
@@ -296,7 +296,7 @@ def make_tag(name: str, tagged: Revision, version: str | None) -> Tag:
 
 def require_derived_state(revision: Revision) -> None:
     """Raise `CorruptError` if the state, from which the digests of a tag are computed, was altered."""
-    if revision.fetch_value("SELECT state_digest FROM state.meta") != compute_state_digest(revision.connection):
+    if not is_attached_state_unaltered(revision.connection):
         raise CorruptError(
             "the state differs from what the log gave, so a tag would record a wrong digest. Run geographer verify "
             "--repair, which derives it from the log again."

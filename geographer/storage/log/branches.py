@@ -16,7 +16,7 @@ from geographer.base.timestamps import is_date
 from geographer.storage.database.connection import DEFAULT_BRANCH
 from geographer.storage.events import EMPTY_LOG_HEAD, Head
 from geographer.storage.log.ancestry import read_ancestry
-from geographer.storage.log.chain import BRANCH
+from geographer.storage.log.chain import BRANCH, build_head_sql
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
@@ -47,11 +47,7 @@ def read_chain_heads(connection: duckdb.DuckDBPyConnection) -> dict[str, Head]:
 
 def read_chain_head(connection: duckdb.DuckDBPyConnection, branch: str) -> Head:
     """Return the head of a chain; that of an empty log if there is no such chain."""
-    query = (
-        "SELECT position, digest FROM log.chain JOIN log.event USING (event_key) WHERE branch = $branch "
-        "ORDER BY position DESC LIMIT 1"
-    )
-    row = connection.execute(query, {"branch": branch}).fetchone()
+    row = connection.execute(build_head_sql("$branch"), {"branch": branch}).fetchone()
     return Head(*row) if row else EMPTY_LOG_HEAD
 
 
@@ -155,6 +151,14 @@ def find_common_position(connection: duckdb.DuckDBPyConnection, digest: str) -> 
 
 def find_shared_position(connection: duckdb.DuckDBPyConnection, first: str, second: str) -> int:
     """Return the last position at which two chains have the same event; 0: none."""
+    shorter = read_chain_head(connection, first).position
+    if first == second:
+        return shorter
+    shorter = min(shorter, read_chain_head(connection, second).position)
+    both = f"SELECT DISTINCT event_key FROM log.chain WHERE branch IN ($first, $second) AND position = {shorter:d}"  # noqa: S608
+    if len(connection.execute(both, {"first": first, "second": second}).fetchall()) == 1:
+        # The usual case: one chain continues the other.
+        return shorter
     query = (
         "SELECT coalesce(max(position), 0) FROM log.chain AS a JOIN log.chain AS b USING (position, event_key) "
         "WHERE a.branch = $first AND b.branch = $second"
@@ -200,11 +204,15 @@ def keep_merged_events(connection: duckdb.DuckDBPyConnection) -> None:
 
 def find_chain_of(connection: duckdb.DuckDBPyConnection, digest: str) -> Location | None:
     """Return where an event is: in the branch in use if that has it, else in another branch, or a hidden chain."""
+    keys = connection.execute("SELECT event_key FROM log.event WHERE digest = $digest", {"digest": digest}).fetchall()
+    if not keys:
+        return None
+    # DuckDB skips the blocks without a key that is part of the query.
     query = (
-        f"SELECT branch, position FROM log.chain JOIN log.event USING (event_key) WHERE digest = $digest "  # noqa: S608
+        f"SELECT branch, position FROM log.chain WHERE event_key = {int(keys[0][0])} "  # noqa: S608
         f"ORDER BY branch <> {BRANCH}, contains(branch, '@'), branch LIMIT 1"
     )
-    row = connection.execute(query, {"digest": digest}).fetchone()
+    row = connection.execute(query).fetchone()
     return Location(*row) if row else None
 
 

@@ -18,19 +18,20 @@ from geographer.storage.events.envelope import EVENT_FORMAT
 from geographer.storage.events.payload import find_payload_class
 from geographer.storage.log.ancestry import read_ancestry
 from geographer.storage.log.branches import Location, find_chain_of, read_branch, read_chain_head
-from geographer.storage.log.chain import BRANCH, CHAIN_EVENT
+from geographer.storage.log.chain import BRANCH, CHAIN_EVENT, build_head_sql
 
 _COLUMNS: Final = ", ".join(Event._fields)
 _EVENT_COLUMNS: Final = ", ".join(field for field in Event._fields if field != "position")
 _RELATIVE: Final = re.compile(r"(?P<base>[^~]+)(?P<steps>(?:~[0-9]*)+)")
 _MAX_DIGITS: Final = 18
+_SETS_TAGS: Final = "(kind = 'revision_tagged' OR contains(payload, '\"tags\":[{'))"
+"""Finds the events that set tags by the text of their payloads, which are canonical JSON: to parse all takes longer."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{6,64}")
 
 
 def read_head(connection: duckdb.DuckDBPyConnection) -> Head:
     """Return the position and digest of the last event."""
-    query = f"SELECT position, digest FROM {CHAIN_EVENT} ORDER BY position DESC LIMIT 1"  # noqa: S608
-    row = connection.execute(query).fetchone()
+    row = connection.execute(build_head_sql(BRANCH)).fetchone()
     return Head(*row) if row else EMPTY_LOG_HEAD
 
 
@@ -38,12 +39,15 @@ def read_events_between(
     connection: duckdb.DuckDBPyConnection, after: int = 0, up_to: int | None = None, last: int | None = None
 ) -> list[Event]:
     """Return the events with `after < position <= up_to`, oldest first; at most the `last` ones."""
+    if last is not None:
+        # Positions have no gaps. With a limit instead, DuckDB would read and sort all events.
+        after = max(after, (_read_head_position(connection) if up_to is None else up_to) - last)
     query = (
         f"SELECT {_COLUMNS} FROM {CHAIN_EVENT} WHERE position > $after AND position <= coalesce($up_to, position) "  # noqa: S608
-        "ORDER BY position DESC LIMIT coalesce($last, 9223372036854775807)"
+        "ORDER BY position"
     )
-    rows = connection.execute(query, {"after": after, "up_to": up_to, "last": last}).fetchall()
-    return [_parse_event(row) for row in reversed(rows)]
+    rows = connection.execute(query, {"after": after, "up_to": up_to}).fetchall()
+    return [_parse_event(row) for row in rows]
 
 
 def read_event(connection: duckdb.DuckDBPyConnection, position: int) -> Event:
@@ -228,7 +232,7 @@ def _find_tagged_digests(connection: duckdb.DuckDBPyConnection, name: str, event
     query = (
         f"SELECT tag->>'$.digest' AS digest FROM (SELECT events.* EXCLUDE (digest), unnest(list_append(coalesce("  # noqa: S608
         f"TRY_CAST(payload->'$.tags' AS JSON[]), []), if(kind = 'revision_tagged', payload->'$.tag', NULL))) AS tag "
-        f"FROM {events} AS events) "
+        f"FROM {events} AS events WHERE {_SETS_TAGS}) "
         f"WHERE (tag->>'$.tag') = $name GROUP BY ALL ORDER BY {order}"
     )
     return [digest for (digest,) in connection.execute(query, {"name": name}).fetchall()]
@@ -242,14 +246,18 @@ def has_tag(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
 def _find_by_digest(connection: duckdb.DuckDBPyConnection, prefix: str) -> Location | None:
     if not _DIGEST.fullmatch(prefix):
         return None
-    for events in (CHAIN_EVENT, "log.event"):
-        query = f"SELECT digest FROM {events} WHERE starts_with(digest, $prefix)"  # noqa: S608
-        digests = [digest for (digest,) in connection.execute(query, {"prefix": prefix}).fetchall()]
-        if len(digests) > 1:
-            raise UsageError(f"digest prefix '{prefix}' matches {len(digests)} events. Use more characters.")
-        if digests:
-            return _locate_event(connection, digests[0], prefix)
-    return None
+    digests = _list_digests(connection, "log.event", prefix)
+    if len(digests) > 1:
+        digests = _list_digests(connection, CHAIN_EVENT, prefix) or digests
+    if len(digests) > 1:
+        raise UsageError(f"digest prefix '{prefix}' matches {len(digests)} events. Use more characters.")
+    return _locate_event(connection, digests[0], prefix) if digests else None
+
+
+def _list_digests(connection: duckdb.DuckDBPyConnection, events: str, prefix: str) -> list[str]:
+    # The first comparison can use the index of digests.
+    query = f"SELECT digest FROM {events} WHERE digest BETWEEN $prefix AND $prefix || 'g'"  # noqa: S608
+    return [digest for (digest,) in connection.execute(query, {"prefix": prefix}).fetchall()]
 
 
 def _locate_event(connection: duckdb.DuckDBPyConnection, digest: str, name: str) -> Location:

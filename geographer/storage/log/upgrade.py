@@ -52,7 +52,7 @@ def open_database(folder: Path, *, must_have_events: bool = False) -> Database:
             if "meta" in tables:
                 require_supported_log(connection)
             if "event" not in tables or (
-                must_have_events and not connection.execute("FROM log.event LIMIT 1").fetchone()
+                must_have_events and not connection.execute("SELECT 1 FROM log.event LIMIT 1").fetchone()
             ):
                 raise DamagedFileError(
                     f"'{path}' holds no events. Restore it from a backup; if geographer init was interrupted here, "

@@ -205,22 +205,31 @@ def is_state_unaltered(database: Database) -> bool:
         return _has_recorded_digest(connection)
 
 
+def is_attached_state_unaltered(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the rows of the attached state are those that its updates wrote; all are read if that is not known.
+
+    It is known as long as nothing else wrote to the file.
+    """
+    ((path,),) = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = 'state'").fetchall()
+    return is_known_state_file(Path(path)) or _has_recorded_digest(connection)
+
+
 def _has_recorded_digest(connection: duckdb.DuckDBPyConnection) -> bool:
     rows = connection.execute("SELECT state_digest FROM state.meta").fetchall()
     return len(rows) == 1 and rows[0][0] == compute_state_digest(connection)
 
 
 def _read_position(connection: duckdb.DuckDBPyConnection) -> int:
-    query = (
-        f"SELECT meta.position, head_digest, event.digest FROM state.meta LEFT JOIN {CHAIN_EVENT} AS event "  # noqa: S608
-        "USING (position) WHERE sql_digest = $1 AND meta.position IS NOT NULL"
-    )
+    query = "SELECT position, head_digest FROM state.meta WHERE sql_digest = $1 AND position IS NOT NULL"
     try:
         row = connection.execute(query, [compute_sql_digest(connection)]).fetchone()
     except (duckdb.BinderException, duckdb.CatalogException):
         # An older version wrote a table with other columns.
         return 0
-    position, expected, actual = row or (0, None, None)
+    position, expected = row or (0, None)
+    # A position that is part of the query lets DuckDB skip the other events, which joining both tables would not.
+    event = f"SELECT digest FROM {CHAIN_EVENT} WHERE position = {int(position)}"  # noqa: S608
+    (actual,) = connection.execute(event).fetchone() or (None,)
     is_ahead = actual is None and position > 0
     # A state of a log that lost its last events is ahead of it; that of another branch is at an event of the log.
     known = "SELECT 1 FROM state.event WHERE digest = $1 AND NOT EXISTS (FROM log.event WHERE digest = $2)"

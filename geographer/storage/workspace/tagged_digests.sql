@@ -5,7 +5,7 @@ WITH chain AS (
     SELECT position, event_key FROM log.chain WHERE branch = $branch AND position <= $head
 ), payload AS (
     SELECT TRY_CAST(payload AS JSON) AS payload, kind FROM log.event JOIN chain USING (event_key)
-    WHERE kind = 'revision_tagged' OR len(parents) > 1
+    WHERE kind = 'revision_tagged' OR contains(payload, '"tags":[{')
 ), named AS (
     SELECT payload->>'$.tag.digest' AS digest FROM payload WHERE kind = 'revision_tagged'
     UNION
