@@ -34,11 +34,11 @@ def roots_command(ctx: click.Context, as_json: bool) -> None:
 
 @roots_command.command("set", epilog=format_example("roots set sentinel2 /data/sentinel2"))
 @click.argument("name", metavar="NAME", type=NamedText("root"))
-@click.argument("root_folder", metavar="DIR")
+@click.argument("root_folder", metavar="DIR|URL")
 @options.json_option
 @options.pass_dataset
 def set_root_command(dataset: DatasetReader, name: str, root_folder: str, as_json: bool) -> None:
-    """Set the folder of a root on this machine.
+    """Set the folder, or the URL, of a root on this machine.
 
     Files are not moved, and the log does not change.
     """

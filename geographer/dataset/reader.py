@@ -493,7 +493,7 @@ class DatasetReader(PlotReader):
             return Table(compare_edges(revision, old))
 
     def list_roots(self) -> Table:
-        """Return the folders, on this machine, that referenced rasters lie in, by name.
+        """Return the folders, or URLs, on this machine, that referenced rasters lie in, by name.
 
         Columns: `name`; `folder`, null if this machine has not set it; `exists`; `references`, the number of the head's
         rasters in it, and `found`, the number of those whose files are there. `CorruptError` if the file that keeps the
@@ -505,16 +505,20 @@ class DatasetReader(PlotReader):
             return Table(make_root_table(revision, self.root))
 
     def set_root(self, name: str, folder: str | Path) -> None:
-        """Let the root `name` be an existing folder on this machine; the log does not change.
+        """Let the root `name` be an existing folder, or a URL, on this machine; the log does not change.
 
         Raises:
             NotFoundError: there is no such folder.
-            UsageError: it is a file, or the name is invalid.
+            UsageError: it is a file, the URL has a query, a fragment or a credential, or the name is invalid.
             CorruptError, StorageError: `.geographer/roots.json` is damaged, or cannot be written.
         """
-        from geographer.storage.workspace.roots import require_root_folder, set_roots
+        from geographer.rasters.remote_address import is_remote_url
+        from geographer.storage.workspace.roots import require_root_folder, require_root_url, set_roots
 
-        set_roots(self.root, {name: require_root_folder(folder)})
+        if is_remote_url(str(folder)):
+            set_roots(self.root, {}, urls={name: require_root_url(str(folder))})
+        else:
+            set_roots(self.root, {name: require_root_folder(folder)})
 
     def content_digest(self, at: RevisionSpec = None) -> str:
         """Return the digest of the state at a revision, independent of its history."""

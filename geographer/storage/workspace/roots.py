@@ -34,10 +34,14 @@ _ROOT_PATH: Final = re.compile(r"\{([^{}/]+)\}/(.*)", re.DOTALL)
 _MAX_LISTED: Final = 5
 _MAX_STEM: Final = 60
 _USED_NAMES: Final = (
-    "SELECT DISTINCT regexp_extract(path, '^\\{([^{}/]+)\\}/', 1) AS name FROM chain_raster_change "
-    "WHERE storage = 'reference' AND name <> ''"
+    "SELECT DISTINCT regexp_extract(if(storage = 'remote', path->>'$.url', path), '^\\{([^{}/]+)\\}/', 1) AS name "
+    "FROM chain_raster_change WHERE storage IN ('reference', 'remote') AND name <> ''"
 )
 _REFERENCES: Final = "SELECT raster_id, path FROM current_raster WHERE storage = 'reference' ORDER BY raster_id"
+_REMOTE_ROOTS: Final = (
+    "SELECT regexp_extract(path->>'$.url', '^\\{([^{}/]+)\\}/', 1) AS name, count(*) FROM current_raster "
+    "WHERE storage = 'remote' AND name <> '' GROUP BY name"
+)
 
 
 class RootsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -235,6 +239,21 @@ def require_root_folder(folder: str | Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 (a link to the folder stays one)
 
 
+def require_root_url(url: str) -> str:
+    """Return a URL that a user names as root; `UsageError` if it has a query or fragment, or holds a credential."""
+    from urllib.parse import urlsplit
+
+    from geographer.base.redaction import require_no_credentials
+
+    require_no_credentials("URL of a root", [url])
+    parts = urlsplit(url)
+    if not parts.netloc or parts.query or parts.fragment:
+        raise UsageError(
+            f"'{url}' cannot be a root. Use a URL such as https://host/folder, without query and fragment."
+        )
+    return url
+
+
 def list_used_roots(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the names of the roots that references of any revision have, from the log."""
     return sorted(name for (name,) in connection.execute(_USED_NAMES).fetchall())
@@ -258,7 +277,7 @@ def make_root_table(revision: Revision, dataset_folder: Path) -> pa.Table:
     """Return the roots that this machine has set, and those that the log names.
 
     Columns: `name`; `folder`, null if not set here; `exists`, whether that folder does; `references`, the number of
-    rasters of the revision in it, and `found`, how many of their files are there (int64).
+    rasters of the revision in it, and `found`, how many of their files are there (int64); a URL counts as there.
     """
     import pyarrow as pa
 
@@ -266,14 +285,24 @@ def make_root_table(revision: Revision, dataset_folder: Path) -> pa.Table:
     for reference in list_references(revision):
         paths_by_name.setdefault(split_root(reference.path)[0], []).append(reference.path)
     folders = roots.folder_by_name
-    names = sorted({*folders, *list_used_roots(revision.connection)})
+    urls, remote_counts = roots.url_by_name, dict(revision.fetch_rows(_REMOTE_ROOTS))
+    names = sorted({*folders, *urls, *list_used_roots(revision.connection)})
     paths = [paths_by_name.get(name, []) for name in names]
+    remote = [remote_counts.get(name, 0) for name in names]
     columns = {
         "name": pa.array(names, pa.string()),
-        "folder": pa.array([str(folders[name]) if name in folders else None for name in names], pa.string()),
-        "exists": pa.array([name in folders and folders[name].is_dir() for name in names], pa.bool_()),
-        "references": pa.array(map(len, paths), pa.int64()),
-        "found": pa.array([sum(roots.locate_file(path).is_file() for path in group) for group in paths], pa.int64()),
+        "folder": pa.array([str(folders.get(name) or urls.get(name) or "") or None for name in names], pa.string()),
+        "exists": pa.array(
+            [name in urls or (name in folders and folders[name].is_dir()) for name in names], pa.bool_()
+        ),
+        "references": pa.array([len(group) + count for group, count in zip(paths, remote, strict=True)], pa.int64()),
+        "found": pa.array(
+            [
+                sum(roots.locate_file(path).is_file() for path in group) + (count if name in urls else 0)
+                for name, group, count in zip(names, paths, remote, strict=True)
+            ],
+            pa.int64(),
+        ),
     }
     return pa.table(columns)
 

@@ -149,6 +149,19 @@ def test_bad_urls_change_nothing(
     assert len(dataset.log()) == before
 
 
+def test_root_is_url_of_mirror(dataset: Dataset, server: RangeServer, scene: bytes) -> None:
+    dataset.set_root("scenes", f"{server.url}/scenes/")
+    server.files |= {"/scenes/north/b.tif": scene, "/mirror/north/b.tif": scene}
+    dataset.add_rasters(f"{server.url}/scenes/north/b.tif", mode="reference")
+    assert dataset.rasters().to_pylist()[1]["path"] == "{scenes}/north/b.tif"
+    dataset.set_root("scenes", f"{server.url}/mirror")
+    del server.files["/scenes/north/b.tif"]
+    with dataset.open_raster("b") as raster:
+        np.testing.assert_array_equal(raster.read(1, window=((0, 64), (0, 64))), PIXELS[0, :64, :64])
+    (root,) = dataset.list_roots().to_pylist()
+    assert (root["name"], root["folder"], root["references"], root["found"]) == ("scenes", f"{server.url}/mirror", 1, 1)
+
+
 def test_server_without_version_is_refused(dataset: Dataset, server: RangeServer, scene: bytes) -> None:
     server.files["/b.tif"], server.has_tags = scene, False
     with pytest.raises(UsageError, match="neither an ETag nor Last-Modified"):
