@@ -10,9 +10,10 @@ from geographer.cli import COMMANDS, options, output
 from geographer.cli.help import CommandGroup, format_example
 from geographer.cli.requests import list_command_parameters
 from geographer.cli.samples import add_selection_options
+from geographer.cli.workers import add_workers_options
 from geographer.outputs.exports.formats import FORMATS, find_exporter
 
-_OWN: Final = ("folder", "no_record", "message", "author", "as_json")
+_OWN: Final = ("folder", "no_record", "message", "author", "workers", "as_json")
 _SHARED: Final = (
     click.option("--to", "folder", metavar="DIR", required=True, help="The folder: new, or that of an earlier export."),
     add_selection_options,
@@ -21,6 +22,7 @@ _SHARED: Final = (
     ),
     options.make_option("--author NAME", "Git's or the system's user name", "The author."),
     click.option("--no-record", is_flag=True, help="Do not record the export as an event."),
+    add_workers_options,
     options.json_object_option,
 )
 
@@ -72,10 +74,11 @@ def _export_samples(
     no_record: bool,
     message: str,
     author: str | None,
+    workers: int | str,
     as_json: bool,
 ) -> None:
     dataset: Any = options.open_dataset(click.get_current_context().obj)
-    recording = {"record": not no_record, "message": message, "author": author}
+    recording = {"record": not no_record, "message": message, "author": author, "workers": workers}
     result = dataset.export_samples(name, Path(folder), **selection, **recording, **values)
     if as_json:
         output.print_json_line(result._asdict())

@@ -408,8 +408,8 @@ class Dataset(BranchingDataset):
             record: Whether to record an event with format, selection and manifest; an equal export is recorded once.
             message: The reason; the log keeps it.
             author: The author. Default: Git's or the system's user name.
-            arguments: `split`, `subset`, `collection`, `labels` and `at` as in `samples`; and the parameters of the
-                format, as `geographer export FORMAT --help` lists them.
+            arguments: `split`, `subset`, `collection`, `labels` and `at` as in `samples`; `workers`, who writes pictures;
+                and the parameters of the format, as `geographer export FORMAT --help` lists them.
 
         Raises:
             NotFoundError: there is no such revision, split, part, collection or label.

@@ -70,6 +70,7 @@ class TrainingReader(EvidenceReader):
         collection: str | None = None,
         labels: str | Sequence[str] | None = None,
         at: RevisionSpec = None,
+        workers: "Workers" = 1,
         **options: Any,
     ) -> "ExportResult":
         """Write samples of a revision to a folder in the format of a training library.
@@ -82,6 +83,7 @@ class TrainingReader(EvidenceReader):
             to: The folder: new, empty, or that of an earlier export.
             split, subset, collection, labels: As in `samples`.
             at: The revision. Default: the head, or the one before the exports that were recorded last.
+            workers: The number of processes that write pictures, or a client or the address of a Dask scheduler.
             options: The parameters of the format, as `geographer export FORMAT --help` lists them.
 
         Raises:
@@ -100,7 +102,7 @@ class TrainingReader(EvidenceReader):
             raise UsageError(f"format '{format}' has no option '{unknown[0]}'. Its options are: {known}.")
         selection = make_selection(split, subset, collection, labels)
         with self._unit_of_work.open_revision(self._find_exported_revision(at)) as revision:
-            return run_export(self._unit_of_work, revision, exporter_class(**options), selection, Path(to))
+            return run_export(self._unit_of_work, revision, exporter_class(**options), selection, Path(to), workers)
 
     def compute_statistics(
         self,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from geographer.base.errors import UsageError
 from geographer.outputs.exports.exporter import Exporter
@@ -14,7 +13,6 @@ from geographer.planning.exported_ids import HOLE_CLASS, make_exported_id
 if TYPE_CHECKING:
     from geographer.outputs.exports.export import Export, ExportedSample
     from geographer.planning.shown_features import ShownFeature
-    from geographer.storage.workspace.chip_files import ChipFile
 
 _PAGE: Final = 200
 """How many images have their features in memory at once."""
@@ -50,16 +48,10 @@ class AnnotationExporter(Exporter, kw_only=True, frozen=True):
     stretch: PictureStretch = None
 
     def write_images(self, export: Export) -> None:
-        """Write the PNG images, whose paths are the ids of the rasters."""
-        from geographer.rasters.pictures import encode_picture
-
+        """Let the PNG images be written, whose paths are the ids of the rasters."""
         settings = make_picture_settings("png", self.bands, self.stretch)
-
-        def write(file: BinaryIO, image: ChipFile) -> None:
-            file.write(encode_picture(image.path, settings, with_sidecars=image.with_sidecars))
-
         for sample in export.iter_samples():
-            export.folder.write_file(f"images/{make_image_name(sample)}", partial(write, image=sample.image))
+            export.pictures.add_picture(f"images/{make_image_name(sample)}", sample.image, settings)
 
 
 def make_image_name(sample: ExportedSample) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from geographer.base.errors import UsageError, quote_names
+from geographer.base.executors.executor import Executor, Workers
 from geographer.base.values import Checksums, Grid, Transform
 from geographer.outputs.exports.folder import ExportFolder
 from geographer.outputs.exports.objects import ExportedObject, ObjectOptions, ObjectReader
+from geographer.outputs.exports.picture_queue import PictureQueue
 from geographer.outputs.samples.selection import SampleSelection
 from geographer.outputs.samples.training_rows import list_training_labels
 from geographer.storage.database.connection import run_script
+from geographer.storage.dvc.dataset_executor import make_dataset_executor
 from geographer.storage.queries.revision import Revision
 from geographer.storage.state.update import MACROS
 from geographer.storage.unit_of_work import UnitOfWork
@@ -119,6 +122,7 @@ class Export:
 
     Attributes:
         folder: The folder.
+        pictures: The pictures that are written to it at the end.
         selection: The selection with the defaults that were chosen.
         revision: The revision, for queries of one format; the table `export_sample` has the samples.
         progress: Called with a phase, and the numbers done and in all.
@@ -127,9 +131,19 @@ class Export:
         folders: The folders of subsets in formats that have one: the parts, or `all`.
     """
 
-    def __init__(self, work: UnitOfWork, revision: Revision, selection: SampleSelection, folder: ExportFolder) -> None:
-        """Number the staged samples; see `stage_samples`."""
+    def __init__(
+        self,
+        work: UnitOfWork,
+        revision: Revision,
+        selection: SampleSelection,
+        folder: ExportFolder,
+        workers: Workers = 1,
+    ) -> None:
+        """Number the staged samples, see `stage_samples`; `workers` encode pictures and count pixels."""
         self.folder = folder
+        self._workers = workers
+        make_executor = partial(_make_executor, workers, work.root)
+        self.pictures = PictureQueue(folder, make_executor, work.progress)
         self.selection = selection
         self._work = work
         self.revision = revision
@@ -176,7 +190,7 @@ class Export:
         from geographer.outputs.statistics.compute import StatisticsOptions, compute_statistics
 
         images = self.selection._replace(labels=())
-        return compute_statistics(self._work, self.revision, images, StatisticsOptions())
+        return compute_statistics(self._work, self.revision, images, StatisticsOptions(workers=self._workers))
 
     def use_plain_names(self) -> None:
         """Name the files of a sample `sample-NUMBER` if its name needs escapes in a link, before they are written."""
@@ -246,6 +260,10 @@ class Export:
             for number, file in files.items():
                 label_files.setdefault(int(number), {})[label] = file
         return [_make_sample(row, image_files[row[1]], label_files.get(row[0], {})) for row in rows]
+
+
+def _make_executor(workers: Workers, root: Path, count: int) -> Executor:
+    return make_dataset_executor(workers, root, count=count)
 
 
 def _cut_pages(numbers: Sequence[int], objects: Mapping[int, int]) -> Iterator[list[int]]:

@@ -97,15 +97,21 @@ class ExportFolder:
 
         self.write_path(path, write_temporary)
 
+    def keep_file(self, path: str) -> bool:
+        """Return whether the same export wrote a file before, which is as it was then; it is kept."""
+        known = self._known.get(path)
+        if not known or not _has_sha256(self._locate_file(path), known):
+            return False
+        self._add_file(path, known, is_new=False)
+        return True
+
     def write_path(self, path: str, write: Callable[[Path], None]) -> None:
         """Let `write` make a file at the path that it is given, as `write_file` does, for libraries that take a path.
 
         That path has the suffix of the file.
         """
         target = self._locate_file(path)
-        known = self._known.get(path)
-        if known and _has_sha256(target, known):
-            self._add_file(path, known, is_new=False)
+        if self.keep_file(path):
             return
         with translate_os_errors(target), temporary_sibling(target, target.suffix) as temporary:
             write(temporary)

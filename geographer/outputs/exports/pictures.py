@@ -35,11 +35,11 @@ class PictureExporter(ObjectExporter, kw_only=True, frozen=True):
     stretch: PictureStretch = None
 
     def write_image(self, export: Export, sample: ExportedSample, folder: str) -> str:
-        """Write the image of a sample to a folder of the export, and return its name.
+        """Write the image of a sample to a folder of the export, a picture later, and return its name.
 
         Raises:
-            CorruptError: the file has other bytes than those recorded, or is damaged.
-            UsageError: the raster lacks a band, or GeoTIFF cannot store it.
+            CorruptError: the file has other bytes than those recorded.
+            UsageError: GeoTIFF cannot store the raster.
         """
         name = sample.stem + _SUFFIXES[self.images]
         if self.images == "geotiff":
@@ -47,12 +47,7 @@ class PictureExporter(ObjectExporter, kw_only=True, frozen=True):
 
             export.folder.write_bytes(f"{folder}/{name}", read_image_geotiff(sample))
         else:
-            from geographer.rasters.pictures import encode_picture
-
-            path, settings, with_sidecars = sample.image.path, self.make_settings(), sample.image.with_sidecars
-            export.folder.write_content(
-                f"{folder}/{name}", lambda: encode_picture(path, settings, with_sidecars=with_sidecars)
-            )
+            export.pictures.add_picture(f"{folder}/{name}", sample.image, self.make_settings())
         return name
 
     def count_bands(self, sample: ExportedSample) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from geographer.base.errors import UsageError
+from geographer.base.executors.executor import Workers
 from geographer.base.html import render_object
 from geographer.outputs.exports.card import write_card
 from geographer.outputs.exports.export import Export
@@ -61,9 +62,14 @@ class ExportResult(NamedTuple):
 
 
 def run_export(
-    work: UnitOfWork, revision: Revision, exporter: Exporter, selection: SampleSelection, folder: Path
+    work: UnitOfWork,
+    revision: Revision,
+    exporter: Exporter,
+    selection: SampleSelection,
+    folder: Path,
+    workers: Workers = 1,
 ) -> ExportResult:
-    """Write the samples of a revision to a folder in one format; equal samples give equal bytes.
+    """Write the samples of a revision to a folder in one format; equal samples give equal bytes, whoever works.
 
     Raises:
         NotFoundError: there is no such split, part, collection or label.
@@ -86,8 +92,9 @@ def run_export(
     exported["options"] = exporter.list_recorded_parameters()
     identity = {"digest": facts["digest"], "software": facts["software"]} | exported
     with ExportFolder(work.root, folder, identity) as target:
-        export = Export(work, revision, chosen, target)
+        export = Export(work, revision, chosen, target, workers)
         exporter.write_files(export)
+        export.pictures.write_pictures()
         _write_common_files(export, exporter, facts | {"export": exported})
         manifest = target.finish_export()
     counts = (export.count, len(target.digests), target.written, manifest)
