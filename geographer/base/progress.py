@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 from uuid import uuid4
@@ -16,6 +17,8 @@ Item = TypeVar("Item")
 
 _DELAY_S: Final = 0.5
 _INTERVAL_S: Final = 0.25
+_WINDOW_S: Final = 30.0
+_MIN_WINDOW_S: Final = 1.0
 
 
 _activity: Final = [""]
@@ -51,6 +54,35 @@ def show_notebook_progress(phase: str, done: int, total: int) -> None:
     shell = get_shell() if get_shell else None
     if getattr(shell, "kernel", None) is not None:
         _line.report_progress(shell, phase, done, total)
+
+
+class SpeedGauge:
+    """How fast a phase of work goes on, measured over the last half minute, and how much time is left."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def describe_speed(self, phase: str, done: int, total: int, now: float) -> str:
+        """Return such as `41.3 per second, 2 min left`; an empty text in the first seconds. `now` is in seconds."""
+        if phase != self._phase or (self._samples and done < self._samples[-1][1]):
+            self._phase = phase
+            self._samples.clear()
+        self._samples.append((now, done))
+        while now - self._samples[0][0] > _WINDOW_S and len(self._samples) > 2:
+            self._samples.popleft()
+        first_time, first_done = self._samples[0]
+        if now - first_time < _MIN_WINDOW_S or done <= first_done:
+            return ""
+        speed = (done - first_done) / (now - first_time)
+        return f"{speed:,.{0 if speed >= 100 else 1}f} per second, {_format_duration((total - done) / speed)} left"
+
+
+def _format_duration(seconds: float) -> str:
+    """Return a duration with its largest unit: `41 s`, `5 min` or `3.2 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 class NotebookLine:

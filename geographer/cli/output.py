@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from geographer.base.errors import GeographerError, StorageError
+from geographer.base.progress import SpeedGauge, read_activity
 from geographer.cli import table_text
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _BAR_WIDTH: Final = 24
 _PROGRESS_INTERVAL_S: Final = 0.1
 _last_progress_time = [0.0]
+_gauge = SpeedGauge()
 
 interrupted = threading.Event()
 """Set when the process has received SIGINT (Ctrl-C) or SIGTERM."""
@@ -150,7 +152,9 @@ def show_progress(phase: str, done: int, total: int) -> None:
         _last_progress_time[0] = now
         filled = round(_BAR_WIDTH * done / total)
         bar = "#" * filled + "." * (_BAR_WIDTH - filled)
-        sys.stderr.write(f"\r[{bar}] {phase}: {done:,} of {total:,}\033[K")
+        notes = (f"{phase}: {done:,} of {total:,}", _gauge.describe_speed(phase, done, total, now), read_activity())
+        line = f"[{bar}] {', '.join(filter(None, notes))}"
+        sys.stderr.write(f"\r{line[: shutil.get_terminal_size().columns - 1]}\033[K")
     sys.stderr.flush()
 
 

@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 
 from geographer import Dataset
 from geographer.base import progress
-from geographer.base.progress import NotebookLine, show_notebook_progress
+from geographer.base.progress import NotebookLine, SpeedGauge, show_notebook_progress
 from tests.sample_history import SampleHistory, write_scenes
 
 CELL = """
@@ -148,3 +148,15 @@ def test_work_on_files_reports_progress(sample_history: SampleHistory, tmp_path:
     dataset.checkout("HEAD")
     rasters = write_scenes(tmp_path / "new", "x", "y", offset=9)
     assert list_phases(lambda: dataset.add_rasters(rasters, collection="more")) >= {"rasters read", "files stored"}
+
+
+def test_speed_is_that_of_the_last_half_minute():
+    gauge = SpeedGauge()
+    assert gauge.describe_speed("chips cut", 0, 1000, 0.0) == ""
+    assert gauge.describe_speed("chips cut", 20, 1000, 2.0) == "10.0 per second, 98 s left"
+    texts = [gauge.describe_speed("chips cut", 20 + 2 * second, 1000, 2.0 + second) for second in range(1, 60)]
+    assert texts[-1] == "2.0 per second, 7 min left"
+    assert gauge.describe_speed("labels cut", 500, 100_000, 70.0) == ""
+    assert gauge.describe_speed("labels cut", 800, 100_000, 72.0) == "150 per second, 11 min left"
+    assert gauge.describe_speed("labels cut", 1, 1_000_000, 73.0) == ""
+    assert gauge.describe_speed("labels cut", 2, 1_000_000, 75.0) == "0.5 per second, 555.6 h left"

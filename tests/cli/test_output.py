@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 from msgspec import UNSET
 
 from geographer.base.errors import PluginError
+from geographer.base.progress import show_activity
 from geographer.base.text import format_count
 from geographer.cli import output
 from geographer.operations.add.events import ClassesAdded, FeatureIds, FeaturesAdded
@@ -125,3 +127,21 @@ def test_swallowed_interruption_is_raised_at_next_progress():
             output.show_progress("chips cut", 1, 2)
     finally:
         output.interrupted.clear()
+
+
+def test_progress_shows_speed_and_activity(monkeypatch, capsys):
+    times = iter([100.0, 102.0, 104.0])
+    monkeypatch.setattr(output.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(output.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(output.shutil, "get_terminal_size", lambda: os.terminal_size((110, 24)))
+    show_activity("3 tasks done, 4 on 2 threads of workers")
+    try:
+        for done in (0, 50, 100):
+            output.show_progress("chips cut", done, 100)
+    finally:
+        show_activity("")
+    lines = capsys.readouterr().err.split("\r")
+    assert lines[2] == (
+        "[############............] chips cut: 50 of 100, 25.0 per second, 2 s left, 3 tasks done, 4 on 2 threads of w\033[K"
+    )
+    assert lines[3] == "\033[K"

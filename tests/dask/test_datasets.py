@@ -10,6 +10,7 @@ from distributed import Client
 
 from geographer import Dataset
 from geographer.base.errors import StorageError
+from geographer.base.executors.executor import Workers
 from geographer.sharing import push
 from geographer.storage.dvc import dataset_executor
 from geographer.storage.dvc.remote import Remote
@@ -41,7 +42,7 @@ def dataset(template: Path, tmp_path: Path) -> Dataset:
     return Dataset.open(shutil.copytree(template, tmp_path / "dataset", symlinks=True))
 
 
-def make_chips(dataset: Dataset, workers: object) -> None:
+def make_chips(dataset: Dataset, workers: Workers) -> None:
     dataset.cut_grid("tiles", size=20, edge="pad", workers=workers)
     dataset.label_masks("masks", collection="tiles", workers=workers)
     dataset.label_boxes("boxes", collection="source", workers=workers)
@@ -82,9 +83,12 @@ def test_workers_without_shared_disk_use_the_remote(
     monkeypatch.setattr(push, "_MANY", 0)  # A push of few objects sends them without asking which are there.
     sent: list[str] = []
     upload_objects = Remote.upload_objects
-    monkeypatch.setattr(
-        Remote, "upload_objects", lambda self, files, *more: (sent.extend(files), upload_objects(self, files, *more))
-    )
+
+    def note_objects(remote: Remote, files: dict[str, Path], *more) -> None:
+        sent.extend(files)
+        upload_objects(remote, files, *more)
+
+    monkeypatch.setattr(Remote, "upload_objects", note_objects)
     dataset.push()
     assert sent
     assert not {row["md5"] for row in expected}.intersection(sent)

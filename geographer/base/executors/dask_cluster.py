@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _CONNECT_S: Final = 10.0
 _CLOSE_S: Final = 2.0
+_BATCHES_PER_THREAD: Final = 4
 _PACKAGE: Final = "geographer-datasets"
 
 
@@ -50,9 +51,9 @@ class DaskExecutor:
 
     @cached_property
     def slots(self) -> int:
-        """The number of threads of the workers; at least two, so that workers that join later get batches."""
+        """A few batches for each thread of the workers, so that a lost or slow worker, or a new one, changes little."""
         with translate_dask_errors():
-            return max(2, sum(_read_threads(self._client).values()))
+            return _BATCHES_PER_THREAD * max(1, sum(_read_threads(self._client).values()))
 
     def run(
         self,

@@ -25,7 +25,7 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many batches run at the same time. One: a single batch may hold all of the work."""
+        """How many batches the work is to be split into, at least. One: a single batch may hold all of it."""
 
     def run(
         self,

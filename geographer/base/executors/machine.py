@@ -12,6 +12,8 @@ from typing import Final
 _WORKER_BYTES: Final = 600 << 20
 """What a process needs that makes files: the libraries (170 MB), GDAL's cache of blocks, and the pixels of a batch."""
 _GROUPS: Final = Path("/sys/fs/cgroup")
+_OWN_GROUPS: Final = Path("/proc/self/cgroup")
+_MEMORY: Final = Path("/proc/meminfo")
 
 
 def count_cores() -> int:
@@ -31,7 +33,7 @@ def read_free_memory() -> int | None:
     """Return the bytes of memory that this process may still take; None if the system does not say."""
     limits = [free for folder in _list_groups("memory") if (free := _read_free_in_group(folder)) is not None]
     with suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in _MEMORY.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 limits.append(int(line.split()[1]) << 10)
     return min(limits, default=None)
@@ -46,7 +48,7 @@ def count_workers_in_memory() -> int:
 def _list_groups(controller: str) -> Iterator[Path]:
     """Yield the folders of this process's control group and of those that contain it, of version 1 or 2."""
     with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
+        for line in _OWN_GROUPS.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers and controller not in controllers.split(","):
                 continue
