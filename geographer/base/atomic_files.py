@@ -67,6 +67,29 @@ def write_atomic(target: Path, content: bytes, protect: Protect | None = None) -
             temporary.replace(target)
 
 
+def write_new_file(target: Path, content: bytes) -> None:
+    """Write `content` to a path in a staging folder, where a partial file has no reader; `StorageError` if that fails.
+
+    After an error, no file is left. A file that is there already is replaced atomically.
+    """
+    with translate_os_errors(target):
+        try:
+            file = open(target, "xb", buffering=0)  # noqa: PTH123, SIM115
+        except FileNotFoundError as error:
+            raise StorageError(f"cannot write '{target}': its folder does not exist.") from error
+        except FileExistsError:
+            write_atomic(target, content)
+            return
+        try:
+            with file:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[file.write(rest) :]
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+
 def add_line(path: Path, line: str) -> None:
     """Append `line` to a text file unless it has that line; create the file if missing."""
     text = path.read_bytes().decode(errors="surrogateescape") if path.is_file() else ""

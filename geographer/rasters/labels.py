@@ -1,6 +1,6 @@
 """Label files: read those of users on the grid of a raster, convert their pixels, and write labels as GeoTIFFs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,14 +17,20 @@ from geographer.base.executors.task_files import locate_file
 from geographer.base.text import format_count
 from geographer.base.values import Checksums, Grid, LabelForm, Window
 from geographer.rasters.crs import crs_to_text, parse_crs
+from geographer.rasters.geotiff_batches import GeoTiffEncoder
 from geographer.rasters.metadata import require_geotiff_roundtrip
 from geographer.rasters.read import open_raster, translate_metadata_errors, translate_read_errors
-from geographer.rasters.write import GeoTiffMetadata, encode_geotiff, write_and_hash
+from geographer.rasters.write import GeoTiffMetadata, write_and_hash
 
 _MAX_SHIFT: Final = 1e-6
 """How far the corners of a label may lie from those of its raster, in pixels."""
 _SHOWN_VALUES: Final = 10
 
+_BATCH_BYTES: Final = 1 << 24
+_MAX_ENCODERS: Final = 16
+
+_encoders: dict[tuple[str, str, tuple[int, ...], tuple[str, ...]], GeoTiffEncoder] = {}
+"""Encoders by the kind of label."""
 _verified_formats: set[tuple[str, int, tuple[str, ...]]] = set()
 """CRS, band count and names that GeoTIFF is known to store: the check takes as long as writing a label."""
 
@@ -48,31 +54,79 @@ class LabelPixels(NamedTuple):
     file_bands: tuple[int, tuple[int | None, ...]] | None = None
 
 
+class LabelRaster(NamedTuple):
+    """A label to write: pixels, shape (bands, rows, columns), on the grid of a raster; `bands` names them, or is empty.
+
+    `destination` is in a staging folder.
+    """
+
+    destination: Path
+    pixels: NDArray[np.generic]
+    grid: Grid
+    raster_id: str
+    bands: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> tuple[str, str, tuple[int, ...], tuple[str, ...]]:
+        """What labels have in common that are encoded at once."""
+        return self.grid.crs, self.pixels.dtype.str, self.pixels.shape, self.bands
+
+
 def write_label_pixels(
     destination: Path, pixels: NDArray[np.generic], grid: Grid, raster_id: str, bands: tuple[str, ...] = ()
 ) -> tuple[Checksums, str]:
-    """Write pixels, shape (bands, rows, columns), as a GeoTIFF on a grid, without nodata and tags.
+    """Write one label, and return its checksums and pixel digest; see `write_label_files`."""
+    return next(write_label_files([LabelRaster(destination, pixels, grid, raster_id, bands)]))
 
-    `bands` are the names of the bands, or empty. Return the checksums and the pixel digest.
+
+def write_label_files(files: Iterable[LabelRaster]) -> Iterator[tuple[Checksums, str]]:
+    """Write labels as GeoTIFFs without nodata and tags, and yield the checksums and the pixel digest of each.
+
+    Successive labels of one kind are encoded at once, about 16 MB of pixels at a time.
 
     Raises:
-        UsageError: GeoTIFF cannot store the CRS of the raster.
-        StorageError: the file cannot be written; no partial file is left.
+        UsageError: GeoTIFF cannot store the CRS of a raster.
+        StorageError: a file cannot be written; no partial file is left.
     """
-    count = len(pixels)
+    for group in _group_files(files):
+        encoder = _find_encoder(group[0])
+        contents = encoder.encode([file.pixels for file in group], [file.grid.transform for file in group])
+        for file, content in zip(group, contents, strict=True):
+            yield write_and_hash(file.destination, content, file.pixels, file.grid)
+
+
+def _group_files(files: Iterable[LabelRaster]) -> Iterator[list[LabelRaster]]:
+    """Yield successive labels of one kind together, as many as `_BATCH_BYTES` of pixels."""
+    for _, same_kind in groupby(files, key=lambda file: file.kind):
+        group: list[LabelRaster] = []
+        for file in same_kind:
+            group.append(file)
+            if len(group) * file.pixels.nbytes >= _BATCH_BYTES:
+                yield group
+                group = []
+        if group:
+            yield group
+
+
+def _find_encoder(file: LabelRaster) -> GeoTiffEncoder:
+    """Return the encoder of a label's kind; `UsageError` if GeoTIFF cannot store the CRS of its raster."""
+    count = len(file.pixels)
     metadata = GeoTiffMetadata(
-        parse_crs(grid.crs),
+        parse_crs(file.grid.crs),
         count=count,
-        dtype=pixels.dtype.name,
+        dtype=file.pixels.dtype.name,
         # By default, three uint8 bands become red, green and blue.
         interpretation=(ColorInterp.gray, *[ColorInterp.undefined] * (count - 1)) if count > 1 else (),
-        descriptions=bands,
+        descriptions=file.bands,
     )
-    if (kind := (grid.crs, count, bands)) not in _verified_formats:
-        require_geotiff_roundtrip(metadata, grid.crs, raster_id)
+    if (kind := (file.grid.crs, count, file.bands)) not in _verified_formats:
+        require_geotiff_roundtrip(metadata, file.grid.crs, file.raster_id)
         _verified_formats.add(kind)
-    content = encode_geotiff(pixels, metadata, grid.transform)
-    return write_and_hash(destination, content, pixels, grid)
+    if file.kind not in _encoders:
+        if len(_encoders) == _MAX_ENCODERS:
+            _encoders.clear()
+        _encoders[file.kind] = GeoTiffEncoder(metadata)
+    return _encoders[file.kind]
 
 
 def read_label_file(path: Path, grid: Grid, raster_id: str) -> NDArray[np.generic]:
@@ -209,10 +263,13 @@ def cut_label_windows(windows: Sequence[LabelWindow]) -> Iterator[tuple[Checksum
     """
     for path, group in groupby(windows, key=lambda window: window.path):
         with open_raster(locate_file(path), with_sidecars=False) as file:
-            names = tuple(name for name in file.descriptions if name is not None)
-            for window in group:
-                pixels = read_label_window(file, window.window, window.padding)
-                yield write_label_pixels(locate_file(window.destination), pixels, window.grid, window.raster_id, names)
+            yield from write_label_files(_read_label_file(file, window) for window in group)
+
+
+def _read_label_file(file: DatasetReader, window: LabelWindow) -> LabelRaster:
+    names = tuple(name for name in file.descriptions if name is not None)
+    pixels = read_label_window(file, window.window, window.padding)
+    return LabelRaster(locate_file(window.destination), pixels, window.grid, window.raster_id, names)
 
 
 def read_label_window(file: DatasetReader, window: Window, padding: int) -> NDArray[np.generic]:

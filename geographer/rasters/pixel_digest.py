@@ -1,6 +1,7 @@
 """The pixel digest: identifies a raster's pixels and grid, independent of how the file is encoded."""
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,19 @@ def make_row_buffer(bands: int, height: int, width: int, dtype: np.dtype[np.gene
 
 
 def _encode_header(bands: int, dtype: np.dtype[np.generic], grid: Grid) -> bytes:
-    size = {"bands": bands, "height": grid.height, "width": grid.width}
-    return rfc8785.dumps({**size, "dtype": dtype.name, "crs": grid.crs, "transform": list(grid.transform)})
+    start, end = _encode_shared_header(bands, dtype, grid.height, grid.width, grid.crs)
+    return b"".join((start, rfc8785.dumps(list(grid.transform)), end))
+
+
+@lru_cache(maxsize=64)
+def _encode_shared_header(
+    bands: int, dtype: np.dtype[np.generic], height: int, width: int, crs: str
+) -> tuple[bytes, bytes]:
+    """Return what is before and after the transform in the header: only that differs between chips of a raster."""
+    size = {"bands": bands, "height": height, "width": width}
+    header = rfc8785.dumps({**size, "dtype": dtype.name, "crs": crs, "transform": []})
+    start, end = header.rsplit(b"[]", 1)
+    return start, end
 
 
 def _to_digest_bytes(array: NDArray[np.generic]) -> memoryview:

@@ -39,13 +39,17 @@ def transform_each_to_pixels(wkb: Sequence[bytes], transforms: Matrix) -> Geomet
     geometries[~np.isfinite(shapely.bounds(geometries)).all(axis=1)] = shapely.Point()
     geometries = np.asarray(shapely.force_2d(geometries), object)
     points, owners = shapely.get_coordinates(geometries, return_index=True)
-    a, b, c, d, e, f = transforms[owners].T
+    return np.asarray(shapely.set_coordinates(geometries, to_pixel_coordinates(points, transforms[owners])), object)
+
+
+def to_pixel_coordinates(points: Matrix, transforms: Matrix) -> Matrix:
+    """Transform points, shape (n, 2), to pixel coordinates by a transform of shape (6,), or by one for each."""
+    a, b, c, d, e, f = transforms.T
     determinant = a * e - b * d
     x, y = points[:, 0] - c, points[:, 1] - f
     columns, rows = (e * x - b * y) / determinant, (a * y - d * x) / determinant
     # Adding 0.0 turns -0.0 into 0.0.
-    pixels = np.round(np.column_stack([columns, rows]), DECIMALS) + 0.0
-    return np.asarray(shapely.set_coordinates(geometries, pixels), object)
+    return np.asarray(np.round(np.column_stack([columns, rows]), DECIMALS) + 0.0)
 
 
 def buffer_lines_and_points(geometries: Geometries, width: LineWidth, grid: Grid) -> Geometries:

@@ -12,8 +12,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetWriter, MemoryFile
 
-from geographer.base.atomic_files import write_atomic
-from geographer.base.errors import StorageError
+from geographer.base.atomic_files import write_new_file
 from geographer.base.executors.task_files import report_md5
 from geographer.base.values import Checksums, Grid, Transform
 from geographer.rasters.checksums import compute_content_checksums
@@ -77,13 +76,11 @@ def encode_geotiff(
 
 
 def write_and_hash(destination: Path, content: bytes, pixels: NDArray[np.generic], grid: Grid) -> tuple[Checksums, str]:
-    """Write `content` to `destination` atomically; return its checksums and the pixel digest of its `pixels`.
+    """Write `content` to `destination`, in a staging folder; return its checksums and the pixel digest of its `pixels`.
 
     Raise StorageError if the folder does not exist, or the disk is full or cannot be written.
     """
-    if not destination.parent.exists():
-        raise StorageError(f"cannot write '{destination}': its folder does not exist.")
-    write_atomic(destination, content)
+    write_new_file(destination, content)
     checksums = compute_content_checksums(content)
     report_md5(destination, checksums.md5)
     return checksums, compute_array_digest(pixels, grid)

@@ -125,12 +125,12 @@ def test_rerun_locates_other_pixels(root, monkeypatch):
 
 def test_rerun_names_other_classes(root, monkeypatch):
     """A label whose classes are drawn otherwise: how many pixels changed from which class to which."""
-    write_label = render_label.write_label
+    draw = render_label.DrawnLabel
 
     def draw_otherwise(task, pixels, *arguments, **options):
-        return write_label(task, np.where(pixels == 2, 1, pixels).astype(pixels.dtype), *arguments, **options)
+        return draw(task, np.where(pixels == 2, 1, pixels).astype(pixels.dtype), *arguments, **options)
 
-    monkeypatch.setattr(rasterize, "write_label", draw_otherwise)
+    monkeypatch.setattr(rasterize, "DrawnLabel", draw_otherwise)
     dataset = Dataset.open(root)
     report = dataset.rerun_revision(recipe="mask")
     differences = [item.difference for item in report.files if item.difference]

@@ -73,8 +73,8 @@ class LabelRecipe(Recipe, kw_only=True, frozen=True):
     """A recipe that makes a label file for each raster of a collection, on the raster's grid.
 
     Attributes:
-        renderer: `module:function` in `rendering` that makes a label: called with a `LabelTask`, the recipe and its
-            settings in a worker process, it writes the file and returns a `LabelResult`.
+        renderer: `module:function` in `rendering` that makes labels: called with a list of `LabelTask`, the recipe and
+            its settings in a worker process, it writes the files and yields a `LabelResult` for each.
         noun: What events and messages call the labels.
         file_suffix: The suffix of files; they lie in `labels/<name>/<collection>/` and have the names of their rasters.
         needs_classes: Whether there must be a class with a value above 0.

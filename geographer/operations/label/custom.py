@@ -39,7 +39,7 @@ class LabelCustom(LabelRecipe, kw_only=True, frozen=True):
     """
 
     kind: ClassVar[str] = "label own"
-    renderer: ClassVar[str] = "custom:render_custom_label"
+    renderer: ClassVar[str] = "custom:render_custom_labels"
     payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules("labels", "maker")
     needs_classes: ClassVar[bool] = False
     needs_properties: ClassVar[bool] = True

@@ -37,7 +37,7 @@ class LabelMask(LabelRecipe, kw_only=True, frozen=True):
     """
 
     kind: ClassVar[str] = "label mask"
-    renderer: ClassVar[str] = "rasterize:render_mask"
+    renderer: ClassVar[str] = "rasterize:render_masks"
     payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules("masks", "dtype", notes=(SUBPIXEL,))
     noun: ClassVar[Literal["masks", "labels"]] = "masks"
     example: ClassVar[str] = "label mask mask --collection chips --ignore 255"
@@ -128,7 +128,7 @@ class LabelMultilabel(LabelRecipe, kw_only=True, frozen=True):
     """
 
     kind: ClassVar[str] = "label multilabel"
-    renderer: ClassVar[str] = "rasterize:render_multilabel"
+    renderer: ClassVar[str] = "rasterize:render_multilabels"
     payload_rules: ClassVar[Mapping[str, Any]] = make_payload_rules("labels", "bands", notes=(SUBPIXEL,))
     example: ClassVar[str] = "label multilabel classes --collection chips"
 

@@ -1,12 +1,14 @@
 """Render box labels: a JSON file for each raster with its objects' boxes in pixel coordinates."""
 
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from geographer.algorithms.bounding_boxes import compute_boxes
 from geographer.base.atomic_files import write_atomic
 from geographer.base.canonical_json import canonical_json
 from geographer.base.executors.task_files import locate_file
-from geographer.operations.label.rendering.pixel_geometries import to_pixel_geometries
+from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, iter_pixel_geometries
 from geographer.operations.label.tasks import LabelledObject, LabelResult, LabelTask
 from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.rasters.checksums import compute_content_checksums
@@ -17,9 +19,13 @@ if TYPE_CHECKING:
 AXES: Final = "x is the column and y the row, in pixels; both are 0 at the outer corner of the first pixel"
 
 
-def render_boxes(task: LabelTask, recipe: "LabelBoxes", _settings: LabelSettings) -> LabelResult:
-    """Write the boxes of the objects on a raster; background objects have none, and erase none."""
-    shapes = to_pixel_geometries(task, recipe.line_width, represent_small=False)
+def render_boxes(tasks: Sequence[LabelTask], recipe: "LabelBoxes", _settings: LabelSettings) -> Iterator[LabelResult]:
+    """Write the boxes of the objects on rasters; background objects have none, and erase none."""
+    geometries = iter_pixel_geometries(tasks, recipe.line_width, represent_small=False)
+    return map(partial(_write_boxes, recipe), tasks, geometries)
+
+
+def _write_boxes(recipe: "LabelBoxes", task: LabelTask, shapes: PixelGeometries) -> LabelResult:
     objects, entries, dropped = [], [], []
     for item, geometry in zip(shapes.objects, shapes.geometries, strict=True):
         boxes = compute_boxes(geometry, task.grid.width, task.grid.height) if item.value != 0 else None

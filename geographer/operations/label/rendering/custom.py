@@ -1,7 +1,8 @@
 """Render labels with a user's label maker: its interface, and checks of what it returns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -11,8 +12,8 @@ from shapely.geometry.base import BaseGeometry
 from geographer.base.errors import UsageError
 from geographer.base.plugins import PluginKind
 from geographer.base.values import Grid
-from geographer.operations.label.rendering.pixel_geometries import to_pixel_geometries
-from geographer.operations.label.rendering.render import write_label
+from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, iter_pixel_geometries
+from geographer.operations.label.rendering.render import DrawnLabel, write_labels
 from geographer.operations.label.tasks import LabelResult, LabelTask
 from geographer.planning.up_to_date_labels import LabelSettings
 
@@ -59,11 +60,19 @@ class LabelMaker(Protocol):
         ...
 
 
-def render_custom_label(task: LabelTask, recipe: "LabelCustom", settings: LabelSettings) -> LabelResult:
-    """Draw a label with the recipe's label maker; raise `UsageError` if it does not return one."""
+def render_custom_labels(
+    tasks: Sequence[LabelTask], recipe: "LabelCustom", settings: LabelSettings
+) -> Iterator[LabelResult]:
+    """Draw labels with the recipe's label maker; raise `UsageError` if it does not return one."""
+    geometries = iter_pixel_geometries(tasks, recipe.line_width, represent_small=False)
+    return write_labels(map(partial(_draw_custom_label, recipe, settings), tasks, geometries))
+
+
+def _draw_custom_label(
+    recipe: "LabelCustom", settings: LabelSettings, task: LabelTask, shapes: PixelGeometries
+) -> DrawnLabel:
     name = settings.maker.class_path if settings.maker else str(recipe.maker)
     maker = make_label_maker(name, recipe.options)
-    shapes = to_pixel_geometries(task, recipe.line_width, represent_small=False)
     objects = [
         LabelObject(item.feature_id, item.class_name, item.value, geometry, dict(item.properties or {}))
         for item, geometry in zip(shapes.objects, shapes.geometries, strict=True)
@@ -81,7 +90,7 @@ def render_custom_label(task: LabelTask, recipe: "LabelCustom", settings: LabelS
             f"label maker '{name}' drew pixels of shape {pixels.shape} and has band names {bands}. "
             "Return one band for each name."
         )
-    return write_label(task, pixels, bands)
+    return DrawnLabel(task, pixels, bands)
 
 
 def make_label_maker(name: str, options: Mapping[str, Any]) -> LabelMaker:

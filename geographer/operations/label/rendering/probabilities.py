@@ -1,6 +1,8 @@
 """Render probability labels: for each class, the probability that a pixel belongs to it."""
 
 import math
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,8 +10,8 @@ import shapely
 from numpy.typing import NDArray
 
 from geographer.base.values import Window
-from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, to_pixel_geometries
-from geographer.operations.label.rendering.render import write_label
+from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, iter_pixel_geometries
+from geographer.operations.label.rendering.render import DrawnLabel, write_labels
 from geographer.operations.label.tasks import LabelResult, LabelTask
 from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.rasters.burning import rasterize_mask
@@ -24,12 +26,20 @@ _ObjectCover = tuple[tuple[slice, slice], NDArray[np.bool_], list[int]]
 """A window of the raster, the pixels there that an object covers, and its probabilities as multiples of 1 / SCALE."""
 
 
-def render_probabilities(task: LabelTask, recipe: "LabelProbabilities", settings: LabelSettings) -> LabelResult:
+def render_probabilities(
+    tasks: Sequence[LabelTask], recipe: "LabelProbabilities", settings: LabelSettings
+) -> Iterator[LabelResult]:
     """Draw one float32 band of probabilities for each class; background objects set all classes to 0.
 
     Overlapping objects are combined per band: the 'mean' of those that cover a pixel, or the 'max'.
     """
-    shapes = to_pixel_geometries(task, recipe.line_width)
+    geometries = iter_pixel_geometries(tasks, recipe.line_width)
+    return write_labels(map(partial(_draw_probabilities, recipe, settings), tasks, geometries))
+
+
+def _draw_probabilities(
+    recipe: "LabelProbabilities", settings: LabelSettings, task: LabelTask, shapes: PixelGeometries
+) -> DrawnLabel:
     covers = [cover for index in shapes.foreground if (cover := _rasterize_object(shapes, index))]
     erased = shapes.rasterize_objects(shapes.background)
     divisor = np.zeros(shapes.size, np.int64)
@@ -49,7 +59,7 @@ def render_probabilities(task: LabelTask, recipe: "LabelProbabilities", settings
         bands[index] = band
     if recipe.background_band:
         bands[0] = np.clip(1 - total, 0, 1)
-    return write_label(task, bands, names, notes={"subpixel": shapes.find_subpixel_objects()})
+    return DrawnLabel(task, bands, names, notes={"subpixel": shapes.find_subpixel_objects()})
 
 
 def _rasterize_object(shapes: PixelGeometries, index: int) -> _ObjectCover | None:

@@ -1,16 +1,17 @@
 """Render integer labels: class masks, instances, and multilabels with one band for each class."""
 
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from geographer.base.errors import UsageError
 from geographer.base.executors.task_files import locate_file
 from geographer.operations.label.events import Note
-from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, to_pixel_geometries
-from geographer.operations.label.rendering.render import write_label
+from geographer.operations.label.rendering.pixel_geometries import PixelGeometries, iter_pixel_geometries
+from geographer.operations.label.rendering.render import DrawnLabel, write_labels
 from geographer.operations.label.tasks import LabelledObject, LabelResult, LabelTask, Overlap
 from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.rasters.read import open_raster, translate_read_errors
@@ -19,13 +20,18 @@ if TYPE_CHECKING:
     from geographer.operations.label.masks import LabelInstances, LabelMask, LabelMultilabel
 
 
-def render_mask(task: LabelTask, recipe: "LabelMask", settings: LabelSettings) -> LabelResult:
-    """Draw a mask: one class value per pixel, 0 where there is no object.
+def render_masks(tasks: Sequence[LabelTask], recipe: "LabelMask", settings: LabelSettings) -> Iterator[LabelResult]:
+    """Draw masks: one class value per pixel, 0 where there is no object.
 
     From bottom to top: the objects in the order of `overlap`; background objects, which erase; ignored objects; the
     pixels that the raster's dataset mask marks as invalid, and padding. Raise `UsageError` if a value does not fit.
     """
-    shapes = to_pixel_geometries(task, recipe.line_width, represent_small=not recipe.all_touched)
+    options = {"represent_small": not recipe.all_touched, "clip": True}
+    geometries = iter_pixel_geometries(tasks, recipe.line_width, **options)
+    return write_labels(map(partial(_draw_mask, recipe, settings), tasks, geometries))
+
+
+def _draw_mask(recipe: "LabelMask", settings: LabelSettings, task: LabelTask, shapes: PixelGeometries) -> DrawnLabel:
     layers = list_mask_layers(shapes, recipe)
     dtype = settings.dtype or "uint8"
     largest = np.iinfo(dtype).max
@@ -37,7 +43,7 @@ def render_mask(task: LabelTask, recipe: "LabelMask", settings: LabelSettings) -
     pixels = shapes.burn_layers(layers, dtype, all_touched=recipe.all_touched)
     if recipe.ignore is not None:
         pixels[_read_invalid_mask(task)] = recipe.ignore
-    return write_label(task, pixels[np.newaxis], notes={"subpixel": shapes.find_subpixel_objects()})
+    return DrawnLabel(task, pixels[np.newaxis], notes={"subpixel": shapes.find_subpixel_objects()})
 
 
 def list_mask_layers(shapes: PixelGeometries, recipe: "LabelMask") -> list[tuple[int, int]]:
@@ -49,12 +55,18 @@ def list_mask_layers(shapes: PixelGeometries, recipe: "LabelMask") -> list[tuple
     return layers
 
 
-def render_instances(task: LabelTask, recipe: "LabelInstances", _settings: LabelSettings) -> LabelResult:
+def render_instances(
+    tasks: Sequence[LabelTask], recipe: "LabelInstances", _settings: LabelSettings
+) -> Iterator[LabelResult]:
     """Draw 1, 2, 3 … for the visible objects in the order in which features were added, else 0; background erases.
 
     The label is uint16 or (from 65,536 objects on) uint32.
     """
-    shapes = to_pixel_geometries(task, recipe.line_width)
+    geometries = iter_pixel_geometries(tasks, recipe.line_width, clip=True)
+    return write_labels(map(partial(_draw_instances, recipe), tasks, geometries))
+
+
+def _draw_instances(recipe: "LabelInstances", task: LabelTask, shapes: PixelGeometries) -> DrawnLabel:
     drawn, ids, counts = draw_instances(shapes, recipe.overlap)
     visible = np.flatnonzero(counts)
     objects = tuple(
@@ -64,7 +76,7 @@ def render_instances(task: LabelTask, recipe: "LabelInstances", _settings: Label
     covered = [index for index in shapes.foreground if not counts[index]]
     hidden = tuple(shapes.objects[index].feature_id for index in covered if shapes.rasterize_objects([index]).any())
     notes: dict[Note, tuple[str, ...]] = {"subpixel": shapes.find_subpixel_objects(), "hidden": hidden}
-    return write_label(task, ids[drawn][np.newaxis], objects=objects, notes=notes)
+    return DrawnLabel(task, ids[drawn][np.newaxis], objects=objects, notes=notes)
 
 
 def draw_instances(
@@ -83,14 +95,19 @@ def draw_instances(
     return drawn, ids, counts
 
 
-def render_multilabel(task: LabelTask, recipe: "LabelMultilabel", settings: LabelSettings) -> LabelResult:
+def render_multilabels(
+    tasks: Sequence[LabelTask], recipe: "LabelMultilabel", settings: LabelSettings
+) -> Iterator[LabelResult]:
     """Draw one uint8 band of 0 and 1 for each class; background objects erase all bands."""
-    shapes = to_pixel_geometries(task, recipe.line_width)
-    classes = tuple(settings.bands or ())
+    geometries = iter_pixel_geometries(tasks, recipe.line_width, clip=True)
+    return write_labels(map(partial(_draw_multilabel, tuple(settings.bands or ())), tasks, geometries))
+
+
+def _draw_multilabel(classes: tuple[str, ...], task: LabelTask, shapes: PixelGeometries) -> DrawnLabel:
     names = [(index, shapes.objects[index].class_name) for index in shapes.foreground]
     bands = np.stack([shapes.rasterize_objects([index for index, name in names if name == band]) for band in classes])
     bands[:, shapes.rasterize_objects(shapes.background)] = False
-    return write_label(task, bands.astype(np.uint8), classes, notes={"subpixel": shapes.find_subpixel_objects()})
+    return DrawnLabel(task, bands.astype(np.uint8), classes, notes={"subpixel": shapes.find_subpixel_objects()})
 
 
 def sort_for_drawing(shapes: PixelGeometries, overlap: Overlap) -> list[int]:
@@ -99,7 +116,7 @@ def sort_for_drawing(shapes: PixelGeometries, overlap: Overlap) -> list[int]:
         return sorted(shapes.foreground, key=lambda index: shapes.objects[index].value)
     if overlap == "newest":
         return shapes.foreground
-    areas = np.round(shapely.area(shapes.geometries), 6)
+    areas = np.round(shapes.compute_areas(), 6)
     return sorted(shapes.foreground, key=lambda index: -areas[index])
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import islice
+from itertools import islice, tee
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,7 +16,7 @@ from geographer.operations.label.events import Note
 from geographer.operations.label.tasks import LabelledObject, LabelResult, LabelTask
 from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.rasters.input_files import list_input_files
-from geographer.rasters.labels import write_label_pixels
+from geographer.rasters.labels import LabelRaster, write_label_files
 
 if TYPE_CHECKING:
     from geographer.operations.label.base import LabelRecipe
@@ -48,20 +48,28 @@ def render_labels(
     )
 
 
-def write_label(
-    task: LabelTask,
-    pixels: NDArray[np.generic],
-    bands: tuple[str, ...] = (),
-    *,
-    objects: tuple[LabelledObject, ...] = (),
-    notes: Mapping[Note, tuple[str, ...]] | None = None,
-) -> LabelResult:
-    """Write pixels, shape (bands, rows, columns), as a GeoTIFF on the task's grid, without nodata and tags.
+class DrawnLabel(NamedTuple):
+    """The pixels of a label, shape (bands, rows, columns), that are not written yet.
 
     `bands` are the names of the bands, or empty; for `objects` and `notes` see `LabelResult`.
     """
-    checksums, digest = write_label_pixels(locate_file(task.destination), pixels, task.grid, task.raster_id, bands)
-    return LabelResult(task.destination, checksums, digest, objects, notes or {})
+
+    task: LabelTask
+    pixels: NDArray[np.generic]
+    bands: tuple[str, ...] = ()
+    objects: tuple[LabelledObject, ...] = ()
+    notes: Mapping[Note, tuple[str, ...]] = {}
+
+
+def write_labels(labels: Iterable[DrawnLabel]) -> Iterator[LabelResult]:
+    """Write labels as GeoTIFFs on the grids of their tasks, without nodata and tags; several are encoded at once."""
+    drawn, to_write = tee(labels)
+    written = write_label_files(
+        LabelRaster(locate_file(task.destination), pixels, task.grid, task.raster_id, bands)
+        for task, pixels, bands, *_ in to_write
+    )
+    for label, (checksums, digest) in zip(drawn, written, strict=True):
+        yield LabelResult(label.task.destination, checksums, digest, label.objects, label.notes)
 
 
 def _list_inputs(tasks: list[LabelTask]) -> Iterator[InputFile]:
@@ -71,5 +79,5 @@ def _list_inputs(tasks: list[LabelTask]) -> Iterator[InputFile]:
 
 
 def _render_batch(recipe: "LabelRecipe", settings: LabelSettings, tasks: list[LabelTask]) -> Iterator[LabelResult]:
-    render_label = resolve_name(f"{__package__}.{recipe.renderer}")
-    return (render_label(task, recipe, settings) for task in tasks)
+    results: Iterator[LabelResult] = resolve_name(f"{__package__}.{recipe.renderer}")(tasks, recipe, settings)
+    return results
