@@ -34,7 +34,7 @@ class ResourceLimits(NamedTuple):
     @property
     def query_memory(self) -> int:
         """The memory for DuckDB's buffers: what Python, GEOS, PROJ and Arrow take beside them is left out."""
-        return max(self.memory - 400_000_000, self.memory // 3) * 4 // 5
+        return max(self.memory - 250_000_000, self.memory // 3) * 4 // 5
 
 
 def parse_byte_count(text: str | int, name: str) -> int:
