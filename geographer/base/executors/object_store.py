@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import pickle
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,6 +58,8 @@ class ObjectStore:
         """
         import fsspec
 
+        if not re.fullmatch(r"(?!memory)[A-Za-z][\w+.-]*://.+", url):
+            raise UsageError(f"invalid store {redact_text(url)!r}. Use a URL such as s3://bucket/prefix.")
         try:
             filesystem, folder = fsspec.core.url_to_fs(url, skip_instance_cache=True)
         except ImportError as error:
