@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from geographer.base.executors.executor import Workers, make_executor
+from geographer.base.executors.executor import Workers
 from geographer.base.executors.task_files import InputFile, locate_file
 from geographer.base.progress import ProgressCallback
 from geographer.rasters.images import Describe, ImageFacts, read_image
+from geographer.storage.dvc.dataset_executor import make_folder_executor
 
 _BATCH: Final = 32
 
@@ -28,7 +29,7 @@ def read_image_facts(
     `describe` makes a description of pixels of shape (bands, rows, columns); several workers import it.
     """
     batches = (tuple(paths[start : start + _BATCH]) for start in range(0, len(paths), _BATCH))
-    executor = make_executor(workers, count=len(paths))
+    executor = make_folder_executor(workers, count=len(paths))
     results = executor.run(partial(_read_batch, str(root), describe), batches, inputs=partial(_list_inputs, root))
     facts = {}
     for number, (path, image_facts) in enumerate(zip(paths, results, strict=True), 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -48,6 +49,24 @@ def make_dataset_executor(
     return make_executor(workers, count=count, settings=settings)
 
 
+def make_folder_executor(workers: Workers, *, count: int) -> Executor:
+    """Return the executor for work that reads files of a folder that is no dataset, and is not written to.
+
+    Workers of a cluster read them by their paths if they run on this machine, else from the store that the URL
+    `GEOGRAPHER_STORE` names.
+
+    Raises:
+        UsageError, StorageError: see `make_executor`.
+    """
+    if isinstance(workers, int | Executor):
+        return make_executor(workers, count=count)
+    from geographer.base.executors.cluster_settings import ClusterSettings
+    from geographer.rasters.write import read_software_versions
+
+    settings = ClusterSettings(Path(tempfile.gettempdir()), _open_named_store, read_software_versions)
+    return make_executor(workers, count=count, settings=settings)
+
+
 def make_local_executor(workers: Workers, root: Path, *, count: int) -> Executor:
     """Return the executor for work on files that is not worth their transfer: a cluster's workers, if they see the disk.
 
@@ -83,6 +102,18 @@ def open_object_store(root: Path) -> ObjectStore:
             f"the workers do not see the disk of this machine, and there is no store for files: {error} Or set "
             f"{STORE_VARIABLE} to a URL such as s3://bucket/prefix."
         ) from error
+
+
+def _open_named_store() -> ObjectStore:
+    from geographer.base.executors.object_store import ObjectStore
+
+    url = os.environ.get(STORE_VARIABLE, "")
+    if "://" not in url:
+        raise UsageError(
+            f"the workers do not run on this machine, and there is no store for files. Set {STORE_VARIABLE} to the URL "
+            "of one, such as s3://bucket/prefix."
+        )
+    return ObjectStore.open_url(url)
 
 
 def _make_batches_folder(root: Path) -> Path:
