@@ -68,7 +68,7 @@ def make_folder_executor(workers: Workers, *, count: int) -> Executor:
 
 
 def make_local_executor(workers: Workers, root: Path, *, count: int) -> Executor:
-    """Return the executor for work on files that is not worth their transfer: a cluster's workers, if they see the disk.
+    """Return the executor for work on files that are not worth a transfer: of a cluster, if it sees the disk.
 
     Other clusters are replaced by as many processes of this machine as its cores and memory allow.
     """
