@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -50,6 +51,14 @@ def list_outputs(part: EdgePart) -> list[str]:
 
 def join_part(part: EdgePart) -> list[int]:
     """Write the edges of a part to its file, and return their number."""
+    with open_part(part) as connection:
+        derive_edges(connection, part.after, part.up_to)
+        return [_write_edges(connection, locate_file(part.edges))]
+
+
+@contextmanager
+def open_part(part: EdgePart) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection to a state in memory that has the features of a part, and the rasters near them."""
     with closing(connect_memory(ResourceLimits(part.memory))) as connection:
         connection.execute(f"SET threads = {part.threads}; SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         connection.execute("ATTACH ':memory:' AS state")
@@ -61,8 +70,7 @@ def join_part(part: EdgePart) -> list[int]:
             "rasters": str(locate_file(part.rasters)),
         }
         run_script(connection, (_FOLDER / "read_part.sql").read_text(), files)
-        derive_edges(connection, part.after, part.up_to)
-        return [_write_edges(connection, locate_file(part.edges))]
+        yield connection
 
 
 def derive_edges(connection: duckdb.DuckDBPyConnection, after: int, up_to: int) -> None:
