@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,8 +20,6 @@ _UNITS: Final = {
     **{"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12},
     **{"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40},
 }
-_CGROUPS: Final = Path("/sys/fs/cgroup")
-_OWN_CGROUPS: Final = Path("/proc/self/cgroup")
 
 
 class ResourceLimits(NamedTuple):
@@ -58,6 +55,8 @@ def read_resource_limits(memory: str | int | None = None, disk: str | int | None
 
     By default, a process may use 70 % of the memory that the machine has or its cgroup allows.
     """
+    from geographer.base.executors.machine import read_allowed_memory
+
     memory_name = "memory limit" if memory is not None else MEMORY_VARIABLE
     disk_name = "disk limit" if disk is not None else DISK_VARIABLE
     memory = memory if memory is not None else os.environ.get(MEMORY_VARIABLE) or None
@@ -82,11 +81,6 @@ def parse_part_setting(text: str, name: str) -> str:
     return text
 
 
-def read_allowed_memory() -> int:
-    """Return the bytes of memory that this process may have: the machine's, or less if a cgroup (v1, v2) limits it."""
-    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_iter_cgroup_limits(_CGROUPS, _OWN_CGROUPS)])
-
-
 def choose_disk_limit(folder: Path, limits: ResourceLimits) -> int:
     """Return the bytes that temporary files in a folder may take."""
     if limits.disk is not None:
@@ -105,36 +99,3 @@ def format_byte_count(count: int) -> str:
         ((unit, size) for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)) if count >= size), ("bytes", 1)
     )
     return f"{count / divisor:.3g} {unit}"
-
-
-def _iter_cgroup_limits(cgroups: Path, own_cgroups: Path) -> Iterator[int]:
-    """Yield the memory limits of this process's cgroups and of those above them."""
-    try:
-        lines = own_cgroups.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        roots: tuple[Path, ...]
-        if controllers == "":
-            roots, name = (cgroups, cgroups / "unified"), "memory.max"
-        elif "memory" in controllers.split(","):
-            roots, name = (cgroups / "memory",), "memory.limit_in_bytes"
-        else:
-            continue
-        for root in roots:
-            folder = root / path.lstrip("/")
-            # In a container, the path is that of the host, and its own limit lies at the root.
-            for parent in (folder, *folder.parents):
-                if parent == root or root in parent.parents:
-                    yield from _read_limit(parent / name)
-
-
-def _read_limit(path: Path) -> Iterator[int]:
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return
-    # cgroup v1 writes a number near 2^63 for no limit, and v2 the word max.
-    if text.isdecimal() and 0 < int(text) < 1 << 60:
-        yield int(text)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from geographer.base import resource_limits
 from geographer.base.errors import UsageError
+from geographer.base.executors import machine
+from geographer.base.executors.machine import read_allowed_memory
 from geographer.base.resource_limits import (
     MINIMUM_MEMORY,
     ResourceLimits,
@@ -13,7 +14,6 @@ from geographer.base.resource_limits import (
     format_byte_count,
     parse_byte_count,
     parse_memory_limit,
-    read_allowed_memory,
     read_resource_limits,
 )
 
@@ -63,22 +63,22 @@ def test_control_groups_limit_memory(tmp_path, monkeypatch, own, files):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "own").write_text(own)
-    monkeypatch.setattr(resource_limits, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(resource_limits, "_OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(machine, "_GROUPS", tmp_path)
+    monkeypatch.setattr(machine, "_OWN_GROUPS", tmp_path / "own")
     monkeypatch.delenv("GEOGRAPHER_MEMORY_LIMIT", raising=False)
     assert read_allowed_memory() == 10**9
     assert read_resource_limits().memory == 700_000_000
 
 
 def test_unlimited_control_groups_do_not_matter(tmp_path, monkeypatch):
-    monkeypatch.setattr(resource_limits, "_OWN_CGROUPS", tmp_path / "missing")
-    machine = read_allowed_memory()
+    monkeypatch.setattr(machine, "_OWN_GROUPS", tmp_path / "missing")
+    expected = read_allowed_memory()
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory/memory.limit_in_bytes").write_text("9223372036854771712")
     (tmp_path / "own").write_text("4:memory:/\nnonsense\n")
-    monkeypatch.setattr(resource_limits, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(resource_limits, "_OWN_CGROUPS", tmp_path / "own")
-    assert read_allowed_memory() == machine
+    monkeypatch.setattr(machine, "_GROUPS", tmp_path)
+    monkeypatch.setattr(machine, "_OWN_GROUPS", tmp_path / "own")
+    assert read_allowed_memory() == expected
 
 
 def test_disk_limit_is_half_of_free_space(tmp_path):

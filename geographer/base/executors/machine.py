@@ -29,6 +29,15 @@ def count_cores() -> int:
     return cores
 
 
+def read_allowed_memory() -> int:
+    """Return the bytes of memory that this process may have: the machine's, or less if a control group limits it."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for folder in _list_groups("memory"):
+        words = _read_words(folder / "memory.max", 1) or _read_words(folder / "memory.limit_in_bytes", 1)
+        limits += [int(word) for word in words if word.isdecimal() and int(word) > 0]
+    return min(limits)
+
+
 def read_free_memory() -> int | None:
     """Return the bytes of memory that this process may still take; None if the system does not say."""
     limits = [free for folder in _list_groups("memory") if (free := _read_free_in_group(folder)) is not None]
@@ -49,7 +58,7 @@ def _list_groups(controller: str) -> Iterator[Path]:
     """Yield the folders of this process's control group and of those that contain it, of version 1 or 2."""
     with suppress(OSError):
         for line in _OWN_GROUPS.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
+            _, controllers, path = (*line.split(":", 2), "", "")[:3]
             if controllers and controller not in controllers.split(","):
                 continue
             base = _GROUPS / controller if controllers else _GROUPS
