@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -85,7 +86,7 @@ def make_executor(
     """
     workers = resolve_workers(workers)
     if isinstance(workers, int):
-        is_inline = workers == 1 or (count is not None and count < _WORTH_PROCESSES)
+        is_inline = workers == 1 or (count is not None and count < _WORTH_PROCESSES) or not _can_start_processes()
         return _make_inline() if is_inline else _make_processes(workers)
     return workers if isinstance(workers, Executor) else _make_dask(workers, settings)
 
@@ -115,6 +116,12 @@ def count_default_workers() -> int:
     from geographer.base.executors.machine import count_cores, count_workers_in_memory
 
     return max(1, min(count_cores(), count_workers_in_memory()))
+
+
+def _can_start_processes() -> bool:
+    """Return whether this process may have children: a worker of multiprocessing, or of PyTorch's loader, may not."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    return multiprocessing is None or not multiprocessing.current_process().daemon
 
 
 def _make_inline() -> Executor:

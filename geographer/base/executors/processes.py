@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from copy import copy
 from itertools import islice
-from multiprocessing.context import BaseContext
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from geographer.base.errors import StorageError
 from geographer.base.executors.executor import Batch, Result
@@ -23,7 +28,8 @@ class ProcessExecutor:
     """Run in `workers` new processes; the results of a batch are yielded when the whole batch is done.
 
     The processes are never forks of this one, which may hold DuckDB's threads and locks. So `function` must be
-    importable by name, batches and results must be picklable, and a script needs `if __name__ == "__main__":`.
+    importable by name, and batches and results must be picklable. They do not import the user's script again, which
+    need not have `if __name__ == "__main__":` for it, unless the function or its arguments are defined there.
     """
 
     def __init__(self, workers: int) -> None:
@@ -58,13 +64,38 @@ class ProcessExecutor:
             pool.shutdown(cancel_futures=True)
 
 
-def _make_context(function: Callable[..., object]) -> BaseContext:
+_context: Any = multiprocessing.get_context(
+    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+)
+
+
+class _ScriptlessProcess(_context.Process):  # type: ignore[misc]
+    """A process that does not import the script that runs in this one."""
+
+    @staticmethod
+    def _Popen(process: Any) -> Any:  # noqa: N802
+        with _hide_script():
+            return _context.Process._Popen(process)
+
+
+def _make_context(function: Callable[..., object]) -> Any:
     """Start workers from a fork server that has imported the function's module, else by spawning."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
+    context = copy(_context)
     context.set_forkserver_preload([getattr(function, "func", function).__module__])
+    if b"__main__" not in pickle.dumps(function):
+        context.Process = _ScriptlessProcess
     return context
+
+
+@contextmanager
+def _hide_script() -> Iterator[None]:
+    """Let multiprocessing find no script of which it would tell a new process to import it."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 _stopping = False

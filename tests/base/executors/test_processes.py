@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -104,6 +105,27 @@ def test_worker_error_stops_the_rest(tmp_path: Path):
 def test_killed_worker_raises_storage_error():
     with pytest.raises(StorageError, match="fewer workers"):
         list(ProcessExecutor(2).run(kill_worker, range(3)))
+
+
+def test_script_without_guard_runs_once(tmp_path: Path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from geographer.base.executors.processes import ProcessExecutor\n"
+        f"from {__name__} import yield_twice\n"
+        "print(list(ProcessExecutor(2).run(yield_twice, [[1], [2]])))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    finished = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True)
+    assert (finished.stdout, finished.stderr) == ("[1, 1, 2, 2]\n", "")
+
+
+def list_executor_kinds(_batch: int) -> list[str | bool]:
+    return [type(make_executor(2)).__name__, multiprocessing.current_process().daemon]
+
+
+def test_worker_of_multiprocessing_starts_no_processes():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(list_executor_kinds, [0]) == [["InlineExecutor", True]]
 
 
 def test_make_executor_by_number_of_workers():
