@@ -44,8 +44,7 @@ def grow_clone(work: UnitOfWork, remote: Remote, growth: Growth, revisions: Revi
     fetched = fetch_objects(work, remote, work.branch_name, head, revisions, grown)
     write_partial_clone(work.root, grown)
     marker = work.read_marker()
-    if marker.position is not None:
-        work.checkout_workspace(marker.position, is_requested=marker.is_requested)
+    work.checkout_workspace(marker.position or head, is_requested=marker.is_requested)
     return fetched
 
 

@@ -60,6 +60,7 @@ from geographer.storage.workspace import checkout
 from geographer.storage.workspace.checkout import CheckoutResult
 from geographer.storage.workspace.marker import WorkspaceMarker, is_marker_of_log, read_marker, write_marker
 from geographer.storage.workspace.partial.absent_files import reject_absent_files
+from geographer.storage.workspace.partial.selection import read_partial_clone
 from geographer.storage.workspace.paths import check_checkout_paths, check_merged_paths, check_new_paths
 from geographer.storage.workspace.tracked_folders import list_dvc_files, require_known_dvc_files
 from geographer.storage.workspace.withdrawn_files import complete_withdrawals, reject_withdrawn_rows
@@ -391,6 +392,7 @@ class UnitOfWork:
             current = self.read_marker().position
             if change is None:
                 check_checkout_paths(revision, self.file_store, current)
+            read_partial_clone(self.root)  # Raise before anything is changed.
             # If this is interrupted, the next checkout must look at every file.
             write_marker(self._marker_path, WorkspaceMarker(None))
             with self.file_store.allow_fetch():

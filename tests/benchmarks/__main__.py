@@ -13,6 +13,7 @@ from tests.benchmarks import (
     covering,
     cutting,
     differences,
+    distributing,
     downloading,
     edges,
     exporting,
@@ -20,6 +21,7 @@ from tests.benchmarks import (
     history,
     merging,
     pages,
+    partial_clones,
     pixels,
     previous_library,
     releasing,
@@ -29,6 +31,7 @@ from tests.benchmarks import (
     statistics,
     training,
     viewing,
+    virtual_chips,
 )
 from tests.benchmarks.measure import Row, format_table
 
@@ -60,6 +63,10 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     25: pages.measure_difference_page,
     26: pages.measure_density_page,
     28: viewing.measure_viewer,
+    34: virtual_chips.compare_virtual_chips,
+    35: distributing.compare_workers,
+    36: distributing.compare_executors,
+    33: partial_clones.compare_partial_clone,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
 

@@ -201,7 +201,7 @@ def compare_pull(folder: Path, scale: float) -> list[Row]:
     count = round(RASTERS * scale)
     report_progress(f"pull: {count:,} rasters, 1 % changed")
     published = folder / "published"
-    run_in_process(_publish_rasters, published, folder / "remote", folder / "rasters", count)
+    run_in_process(publish_rasters, published, folder / "remote", folder / "rasters", count)
     run_geographer(folder, "clone", folder / "remote", folder / "clone")
     plain = folder / "plain"
     shutil.copytree(folder / "clone", plain)
@@ -231,7 +231,8 @@ def compare_pull(folder: Path, scale: float) -> list[Row]:
     ]
 
 
-def _publish_rasters(folder: Path, remote: Path, rasters: Path, count: int) -> None:
+def publish_rasters(folder: Path, remote: Path, rasters: Path, count: int) -> None:
+    """Make a dataset of small rasters with a tag, and push it to a folder."""
     from geographer import Dataset
 
     write_rasters(rasters, range(count), seed=1)

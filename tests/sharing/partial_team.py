@@ -15,7 +15,7 @@ from tests.sample_history import point_geometry, square_geometry, write_features
 from tests.sample_rasters import make_pixels, write_scene
 from tests.sample_team import REMOTE_SETTINGS, Team, commit_all, run_git
 
-HEAD, V1, KEPT = 14, 10, 13
+HEAD, V1, KEPT = 13, 10, 13
 """The positions of the head, of the event that tag v1 names, and of the one that keeps chips without their recipe."""
 PONDS = "class = 'pond'"
 
@@ -60,7 +60,6 @@ def create_partial_team(folder: Path) -> Team:
     dataset.add_features(later, crs="EPSG:32633")
     dataset.remove_features(["p1"])
     dataset.remove_recipe("grid", keep=True)
-    dataset.add_classes(["mine"])
     commit_all(team.ada, "begin")
     dataset.push(revisions="all")
     return team

@@ -20,7 +20,7 @@ from geographer.storage.workspace.partial.selected_files import FileEvaluator, r
 from geographer.storage.workspace.partial.selection import make_partial_clone, make_selection
 from tests.cli.runner import read_rows, run_command
 from tests.sample_history import flip_bit_of_file, write_scenes
-from tests.sample_team import Team, run_git
+from tests.sample_team import Team, long_form, run_git
 from tests.shared_folders import copy_once
 from tests.sharing.partial_team import (
     HEAD,
@@ -40,17 +40,14 @@ from tests.sharing.partial_team import (
 SELECTIONS = [
     Selection({"where": PONDS}, lambda row: row["class"] == "pond"),
     Selection({"where": "class <> 'pond' AND feature_id > 'q1'"}, lambda row: row["feature_id"] in ("q2", "r1")),
-    Selection({"collections": ["around"]}),
     Selection({"collections": ["source"]}),
     Selection({"collections": ["grid", "around"]}),
     Selection({"subsets": ["parts/train"]}),
     Selection({"rasters": ["b", "around/a_q1"]}),
-    Selection({"bbox": (15.0, 46.9, 15.0016, 46.96)}),
     Selection({"bbox": (180.0, 0.9, 180.0, 1.0)}),
     Selection({"bbox": (179.99, -17.0, -179.97, 0.75)}),
     Selection({"bbox": (-179.99, 0.0, -179.9, 1.0)}),
     Selection({"bbox": (179.0, -1.0, -179.0, 2.0), "where": "class = 'reef'"}, lambda row: row["class"] == "reef"),
-    Selection({"where": PONDS, "collections": ["around"]}, lambda row: row["class"] == "pond"),
     Selection({"bbox": (15.0, 46.9, 15.02, 46.96), "collections": ["source"], "subsets": ["parts/test"]}),
 ]
 PARTIAL = SELECTIONS[0]
@@ -62,7 +59,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Team:
 
     def create_folder(folder: Path) -> None:
         team = create_partial_team(folder / "team")
-        team.clone("full", team.ada)
         Dataset.clone(str(team.ada), team.folder / "bob", revisions="all", **PARTIAL.conditions)
 
     return Team(copy_once(tmp_path_factory, "partial_team", create_folder) / "team")
@@ -72,7 +68,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Team:
 def tables(template: Team) -> dict[int, RevisionTables]:
     """The tables of some revisions of the template, by position, for the oracle."""
     dataset = Dataset.open(template.ada)
-    return {position: read_tables(dataset, position) for position in (6, 8, V1, HEAD - 3, HEAD)}
+    return {position: read_tables(dataset, position) for position in (7, V1, HEAD)}
+
+
+@pytest.fixture(scope="module")
+def shared_bob(template: Team) -> Dataset:
+    """The partial clone of the template, which no test may change."""
+    return Dataset.open(template.folder / "bob")
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_selections_of_tests_differ(tables):
     """The oracle takes some files and leaves others, so that equal sets mean something."""
     taken = [frozenset(list_selected_paths(tables[V1], selection)) for selection in SELECTIONS]
     assert all(0 < len(paths) < len(list_files(tables[V1])) for paths in taken)
-    assert len({*taken}) >= len(SELECTIONS) - 4
+    assert len({*taken}) >= len(SELECTIONS) - 2
 
 
 def test_partial_clone_has_selected_files(template, tables):
@@ -162,18 +164,6 @@ def test_verify_knows_absent_files(bob, team, downloads):
     assert bob.verify() == []
 
 
-def test_verify_misses_own_lost_file(bob, team):
-    """A raster that was added here, is not selected, and was never pushed, is no absent file when it is lost."""
-    bob.add_rasters(write_scenes(team.folder / "new", "far", offset=9, seed=9), collection="new")
-    md5 = bob.rasters(where="raster_id = 'far'").to_pylist()[0]["md5"]
-    assert bob.verify() == []
-    (bob.root / "rasters/new/far.tif").unlink()
-    cached = bob.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
-    cached.unlink()
-    kinds = {finding.kind for finding in bob.verify()}
-    assert kinds == {"missing raster"}
-
-
 def test_verify_without_remote(bob, team):
     """What the remote was known to have is absent on purpose also when it cannot be reached."""
     team.remote.rename(team.folder / "away")
@@ -183,7 +173,7 @@ def test_verify_without_remote(bob, team):
 def test_checkout_brings_selection_of_revision(bob, tables):
     """The workspace shows what is selected at the revision, and what the cache has of it."""
     cached, shown = list_cached_md5s(bob.root), set()
-    for position in (6, V1):
+    for position in (7, V1):
         bob.checkout(f"@{position}")
         paths = frozenset(list_workspace_paths(bob.root))
         assert {*list_selected_paths(tables[position], PARTIAL)} <= paths
@@ -212,16 +202,29 @@ def test_absent_files_are_named(bob, team, tmp_path):
     assert bob.verify() == []
 
 
-def test_rerun_says_which_source_is_absent(bob):
+def test_rerun_says_which_source_is_absent(shared_bob):
     """What can be made again of what is here is compared, absent chips as well; the others say why not."""
-    files = {item.raster_id: item for item in bob.rerun_revision().files if item.label is None}
+    files = {item.raster_id: item for item in shared_bob.rerun_revision().files if item.label is None}
     assert {name for name, item in files.items() if item.result == "identical bytes"} >= {"around/a_p1", "around/c_q2"}
     assert "geographer fetch --raster sea" in files["grid/sea_c0_r0"].reason
+
+
+def check_own_lost_file(bob, path):
+    """A raster that was added here, is not selected, and was never pushed, is no absent file when it is lost."""
+    (md5,) = (row["md5"] for row in bob.rasters().to_pylist() if row["path"] == path)
+    copies = [bob.root / path, bob.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]]
+    content = copies[0].read_bytes()
+    for copy in copies:
+        copy.unlink()
+    assert {finding.kind for finding in bob.verify()} == {"missing raster"}
+    for copy in copies:
+        copy.write_bytes(content)
 
 
 def test_partial_clone_adds_and_pushes(bob, team):
     """A full clone of what a partial clone pushed is whole: it has all old files, and the new ones."""
     bob.add_rasters(write_scenes(team.folder / "new", "d", offset=3, seed=9), collection="source")
+    check_own_lost_file(bob, "rasters/source/d.tif")
     bob.tag("v2")
     before = {path.name for path in (team.remote / "files").rglob("*") if path.is_file()}
     result = bob.push()
@@ -230,14 +233,13 @@ def test_partial_clone_adds_and_pushes(bob, team):
     assert before <= after
     assert len(after - before) == result.objects
     assert list_listed_paths(bob.root) == list_listed_paths(team.ada) | {"rasters/source/d.tif"}
-    assert bob.verify() == []
     full = team.clone("whole")
     assert full.verify(all_tags=True) == []
-    assert full.verify().report.absent == 0
     assert list_workspace_paths(full.root) == list_listed_paths(bob.root)
     assert "rasters/source/d.tif" in list_workspace_paths(bob.root)
 
 
+@long_form
 def test_update_in_partial_clone(bob):
     """Recipes run for what is here: the new pond gets its chip, and the mask is made."""
     results = bob.update()
@@ -266,7 +268,6 @@ def test_growth_fetches_difference(bob, team, tables, downloads):
     objects = [team.remote / "files/md5" / md5[:2] / md5[2:] for md5 in expected]
     assert (result.objects, result.bytes) == (len(expected), sum(path.stat().st_size for path in objects))
     assert {*list_selected_paths(tables[HEAD], PARTIAL), *selected[HEAD]} <= list_workspace_paths(bob.root)
-    assert bob.verify() == []
     downloads.clear()
     assert bob.fetch(**quarry.conditions).objects == 0
     rest = {md5 for at in (V1, HEAD) for *_, md5 in list_files(tables[at])} - list_cached_md5s(bob.root)
@@ -279,6 +280,7 @@ def test_growth_fetches_difference(bob, team, tables, downloads):
         bob.fetch(rasters="a")
 
 
+@long_form
 def test_interrupted_growth_changes_no_selection(bob, monkeypatch):
     path = bob.root / ".geographer/partial.json"
     before = path.read_bytes()
@@ -297,10 +299,11 @@ def test_interrupted_growth_changes_no_selection(bob, monkeypatch):
 
 
 def test_pull_takes_selection_of_new_revisions(bob, team, downloads):
-    """Of what others pushed, only selected files come: here a chip of a pond, and no other new scene."""
+    """Of what others pushed, only selected files come: here a scene with a pond, and none without."""
     ada = Dataset.open(team.ada)
-    ada.add_rasters(write_scenes(team.folder / "new", "d", offset=3, seed=9))
-    ada.update()
+    ada.add_rasters(
+        [*write_scenes(team.folder / "new", "d", offset=2), *write_scenes(team.folder / "new", "e", offset=9)]
+    )
     ada.push()
     before = list_cached_md5s(bob.root)
     bob.pull()
@@ -313,6 +316,7 @@ def test_pull_takes_selection_of_new_revisions(bob, team, downloads):
     assert bob.verify() == []
 
 
+@long_form
 def test_merge_does_not_fetch_absent_files(bob, team, downloads):
     """Files of the other branch need not be here: that the remote has them is enough."""
     ada = Dataset.open(team.ada)
@@ -328,6 +332,7 @@ def test_merge_does_not_fetch_absent_files(bob, team, downloads):
     assert team.clone("whole").verify() == []
 
 
+@long_form
 def test_gc_in_partial_clone(bob, team):
     """A garbage collection deletes nothing that this clone or the remote needs."""
     cached = list_cached_md5s(bob.root)
@@ -341,6 +346,7 @@ def test_gc_in_partial_clone(bob, team):
     assert bob.verify() == []
 
 
+@long_form
 def test_rename_moves_no_absent_file(bob):
     """Paths of absent files change in the `.dvc` files alone."""
     shown = {path.replace("rasters/source/", "rasters/scenes/") for path in list_workspace_paths(bob.root)}
@@ -368,10 +374,9 @@ def test_command_line_states_files_and_bytes(team, tables):
     assert (counts["selected_files"], counts["files"]) == (len(expected), len(list_listed_paths(team.ada)))
     assert counts["selected_bytes"] == sum((team.ada / path).stat().st_size for path in expected)
     assert f"{counts['selected_files']} of {counts['files']} files, {counts['selected_bytes']:,} of" in text
-    assert "--collection around --subset parts/test" in run_command(team.folder / "dora", "status")
+    assert "--collection around --subset parts/test" in text
     fetched = read_rows(team.folder / "dora", "fetch", "--raster", "b")
     assert fetched[0]["objects"] == 1
-    assert "absent on purpose: " in run_command(team.folder / "dora", "verify")
 
 
 INVALID = [
@@ -396,8 +401,8 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("conditions", "error", "text"), INVALID, ids=lambda value: str(value)[:40])
-def test_invalid_conditions_change_nothing(conditions, error, text, template):
-    bob = Dataset.open(template.folder / "bob")
+def test_invalid_conditions_change_nothing(conditions, error, text, shared_bob):
+    bob = shared_bob
     path = bob.root / ".geographer/partial.json"
     before = path.read_bytes()
     with pytest.raises(error, match=text):
@@ -405,21 +410,16 @@ def test_invalid_conditions_change_nothing(conditions, error, text, template):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("content", "error"),
-    [
-        (b"", CorruptError),
-        (b"{", CorruptError),
-        (b'{"version": 1, "selections": []}', CorruptError),
-        (b'{"version": 1, "selections": [{"place": "x"}]}', CorruptError),
-        (b'{"version": 2, "selections": {}}', UnsupportedVersionError),
-        (b"[" * 100_000, CorruptError),
-    ],
-)
-def test_damaged_selection_is_named(content, error, bob):
+def test_damaged_selection_is_named(bob):
     path = bob.root / ".geographer/partial.json"
-    path.write_bytes(content)
-    for command in (bob.checkout, bob.verify, bob.sharing_status, bob.fetch):
-        with pytest.raises(error, match=r"partial"):
-            command()
-    assert path.read_bytes() == content
+    contents = {b"": CorruptError, b"[" * 100_000: CorruptError, b'{"version": 1, "selections": []}': CorruptError}
+    contents |= {b'{"version": 1, "selections": [{"place": "x"}]}': CorruptError}
+    contents |= {b'{"version": 2, "selections": {}}': UnsupportedVersionError}
+    for content, error in contents.items():
+        path.write_bytes(content)
+        for command in (bob.checkout, bob.verify, bob.sharing_status, bob.fetch):
+            with pytest.raises(error, match=r"partial"):
+                command()
+        assert path.read_bytes() == content
+    bob.fetch(all_files=True)
+    assert list_workspace_paths(bob.root) == list_listed_paths(bob.root)
