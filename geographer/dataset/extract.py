@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from geographer.base.atomic_files import translate_os_errors
 from geographer.base.errors import UsageError
@@ -18,6 +18,8 @@ from geographer.storage.log.branches import read_location_digest
 
 if TYPE_CHECKING:
     from geographer.dataset.dataset import Dataset
+
+_VIRTUAL_CHIPS: Final = "SELECT 1 FROM current_raster WHERE collection = $name AND storage = 'virtual' LIMIT 1"
 
 
 def extract_collection(
@@ -33,7 +35,7 @@ def extract_collection(
     """Return the new dataset in the folder `to`; see `Dataset.extract_collection`. If it fails, `to` is as it was.
 
     Raises:
-        UsageError: the name is not a text.
+        UsageError: the name is not a text, or the collection has virtual chips.
     """
     if not isinstance(collection, str):
         raise UsageError(f"invalid collection {collection!r}. Use the name of a collection of rasters.")
@@ -43,6 +45,11 @@ def extract_collection(
         digest = read_location_digest(connection, location)
     with work.open_revision(location) as revision:
         require_collection(revision, collection)
+        if revision.fetch_rows(_VIRTUAL_CHIPS, {"name": collection}):
+            raise UsageError(
+                f"collection '{collection}' has virtual chips, and the rasters that they are windows of are not "
+                f"extracted. Write their files first: geographer materialise {collection}"
+            )
     attributes = source.read_attributes(at)
     with translate_os_errors(to):
         before = FolderBefore(Path(os.path.realpath(to)))
