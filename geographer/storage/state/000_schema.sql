@@ -33,7 +33,10 @@ CREATE TABLE IF NOT EXISTS state.raster (
     inner_bbox_xmin DOUBLE, inner_bbox_ymin DOUBLE, inner_bbox_xmax DOUBLE, inner_bbox_ymax DOUBLE,
     -- Coordinates in the raster's frame: u = frame_u_lon * lon + frame_u_lat * lat + frame_u_0, v alike. See 022_raster.sql.
     frame_u_lon DOUBLE, frame_u_lat DOUBLE, frame_u_0 DOUBLE, frame_v_lon DOUBLE, frame_v_lat DOUBLE, frame_v_0 DOUBLE,
-    inside_bound DOUBLE, outside_bound DOUBLE,
+    -- Distances from the sides of the outline, positive inside: side_1_lon * lon + side_1_lat * lat + side_1_0, and so on; null if unknown.
+    side_1_lon DOUBLE, side_1_lat DOUBLE, side_1_0 DOUBLE, side_2_lon DOUBLE, side_2_lat DOUBLE, side_2_0 DOUBLE,
+    side_3_lon DOUBLE, side_3_lat DOUBLE, side_3_0 DOUBLE, side_4_lon DOUBLE, side_4_lat DOUBLE, side_4_0 DOUBLE,
+    inside_margin DOUBLE, outside_margin DOUBLE, reach DOUBLE,
     parent_id VARCHAR, col BIGINT, "row" BIGINT, recipe VARCHAR, feature_id VARCHAR, properties VARCHAR,
     row_digest VARCHAR, valid_from BIGINT, valid_to BIGINT
 );

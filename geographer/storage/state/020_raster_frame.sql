@@ -22,10 +22,10 @@ WITH version AS (
                 THEN ST_ExteriorRing(outline) END AS four_edges
     FROM parsed_version
 ), corners AS (
-    SELECT *, vertex_xs(four_edges) AS xs, vertex_ys(four_edges) AS ys FROM bounds
+    SELECT *, vertex_xs(four_edges) AS outline_xs, vertex_ys(four_edges) AS outline_ys FROM bounds
 ), shape AS (
-    SELECT *, coalesce(abs(xs[1] - xs[2] + xs[3] - xs[4]) <= 1e-9 * (xmax - xmin)
-                       AND abs(ys[1] - ys[2] + ys[3] - ys[4]) <= 1e-9 * (ymax - ymin), false) AS is_parallelogram
+    SELECT *, coalesce(abs(outline_xs[1] - outline_xs[2] + outline_xs[3] - outline_xs[4]) <= 1e-9 * (xmax - xmin)
+                       AND abs(outline_ys[1] - outline_ys[2] + outline_ys[3] - outline_ys[4]) <= 1e-9 * (ymax - ymin), false) AS is_parallelogram
     FROM corners
 ), place AS (
     -- Both poles, both ends of the equator, and places all over the globe.
@@ -52,8 +52,8 @@ WITH version AS (
            coalesce(ST_Intersects(frame, south_pole), false) AS has_south_pole,
            reproject(make_line(densify_coords(xs), densify_coords(ys)), crs, 'EPSG:4326') AS ring,
            reproject(ST_Point((xs[1] + xs[3]) / 2, (ys[1] + ys[3]) / 2), crs, 'EPSG:4326') AS middle
-    FROM (SELECT * REPLACE (CASE WHEN is_parallelogram THEN xs ELSE [xmin, xmax, xmax, xmin, xmin] END AS xs,
-                            CASE WHEN is_parallelogram THEN ys ELSE [ymin, ymin, ymax, ymax, ymin] END AS ys),
+    FROM (SELECT *, CASE WHEN is_parallelogram THEN outline_xs ELSE [xmin, xmax, xmax, xmin, xmin] END AS xs,
+                 CASE WHEN is_parallelogram THEN outline_ys ELSE [ymin, ymin, ymax, ymax, ymin] END AS ys,
                  CASE WHEN is_parallelogram THEN outline ELSE ST_Envelope(outline) END AS frame
           FROM shape JOIN crs_property USING (crs))
 )

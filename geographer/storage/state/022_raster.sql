@@ -1,6 +1,6 @@
 -- 022_raster.sql: the versions of each raster; its outline in its own CRS is exact, its geometry in degrees finds candidates
 -- needs: chain_raster_change, raster_version_frame_ring, raster_version_visible_ring, macros.sql · makes: new versions in state.raster,
--- dropped temp tables raster_version, raster_version_footprint, raster_version_frame, raster_version_inner_scale
+-- dropped temp tables raster_version, raster_version_footprint, raster_version_frame, raster_version_side, raster_version_inner_scale
 CREATE OR REPLACE TEMP TABLE raster_version AS
 WITH ring_lonlat AS (
     SELECT frame_ring.* REPLACE (
@@ -79,13 +79,44 @@ SELECT raster_key, middle_lon, middle_lat,
        greatest(list_max(u_residuals) - list_min(u_residuals), list_max(v_residuals) - list_min(v_residuals)) / 2 AS max_residual
 FROM residual;
 
--- For an outline that is not a parallelogram: the largest factor by which its frame can be scaled about the middle and
+-- The sides of each outline in its frame: the distance p * u + q * v + r from each is positive inside. They are those of a convex outline
+-- with four corners, or else those of the frame. A distance has at most the error of u and v, because |p| + |q| = 1. Sides that are
+-- moved outwards by 1 meet at a corner moved by (du, dv): a point whose distances are all above -reach has |u| and |v| below 1.5.
+CREATE OR REPLACE TEMP TABLE raster_version_side AS
+WITH corner AS (
+    SELECT raster_key, is_parallelogram,
+           [2 * (x - xmin) / (xmax - xmin) - 1 for x in outline_xs] AS us, [2 * (y - ymin) / (ymax - ymin) - 1 for y in outline_ys] AS vs
+    FROM raster_version
+), turn AS (
+    SELECT *, [(us[i + 1] - us[i]) * (vs[i % 4 + 2] - vs[i + 1]) - (vs[i + 1] - vs[i]) * (us[i % 4 + 2] - us[i + 1]) for i in range(1, 5)] AS turns
+    FROM corner
+), frame_corner AS (
+    SELECT raster_key, is_parallelogram OR is_quadrilateral AS has_four_sides,
+           CASE WHEN is_quadrilateral THEN us ELSE [-1.0, 1.0, 1.0, -1.0, -1.0] END AS us,
+           CASE WHEN is_quadrilateral THEN vs ELSE [-1.0, -1.0, 1.0, 1.0, -1.0] END AS vs,
+           CASE WHEN is_quadrilateral THEN sign(turns[1]) ELSE 1.0 END AS direction
+    FROM (SELECT *, NOT is_parallelogram AND coalesce(list_min(turns) > 1e-6 OR list_max(turns) < -1e-6, false) AS is_quadrilateral FROM turn)
+), side AS (
+    SELECT raster_key, has_four_sides, us, vs, [direction * (vs[i] - vs[i + 1]) / (abs(us[i + 1] - us[i]) + abs(vs[i + 1] - vs[i])) for i in range(1, 5)] AS ps,
+           [direction * (us[i + 1] - us[i]) / (abs(us[i + 1] - us[i]) + abs(vs[i + 1] - vs[i])) for i in range(1, 5)] AS qs
+    FROM frame_corner
+), moved_corner AS (
+    SELECT raster_key, [(qs[i] - qs[i % 4 + 1]) / (ps[i] * qs[i % 4 + 1] - qs[i] * ps[i % 4 + 1]) for i in range(1, 5)] AS dus,
+           [(ps[i % 4 + 1] - ps[i]) / (ps[i] * qs[i % 4 + 1] - qs[i] * ps[i % 4 + 1]) for i in range(1, 5)] AS dvs
+    FROM side
+)
+SELECT raster_key, has_four_sides, ps, qs, [-ps[i] * us[i] - qs[i] * vs[i] for i in range(1, 5)] AS rs,
+       0.5 / list_max([abs(d) for d in dus || dvs]) AS reach
+FROM side JOIN moved_corner USING (raster_key);
+
+-- For an outline that has not four sides: the largest factor by which its frame can be scaled about the middle and
 -- stay inside the outline, by bisection. Chips hold too few features to be worth it.
 CREATE OR REPLACE TEMP TABLE raster_version_inner_scale AS
 WITH RECURSIVE bisection AS (
     SELECT raster_key, outline, (xmin + xmax) / 2 AS x, (ymin + ymax) / 2 AS y, (xmax - xmin) / 2 AS half_width,
            (ymax - ymin) / 2 AS half_height, 0.0::DOUBLE AS inside, 1.0::DOUBLE AS outside, 0 AS step
-    FROM raster_version JOIN raster_version_frame USING (raster_key) WHERE NOT is_parallelogram AND parent_id IS NULL
+    FROM raster_version JOIN raster_version_frame USING (raster_key) JOIN raster_version_side USING (raster_key)
+    WHERE NOT has_four_sides AND parent_id IS NULL
     UNION ALL SELECT raster_key, outline, x, y, half_width, half_height,
            CASE WHEN fits THEN half ELSE inside END, CASE WHEN fits THEN outside ELSE half END, step + 1
     FROM (SELECT *, (inside + outside) / 2 AS half,
@@ -95,26 +126,32 @@ WITH RECURSIVE bisection AS (
 )
 SELECT raster_key, inside AS inner_scale FROM bisection WHERE step = 10;
 
--- Error bounds of the linear (u, v). The error grows with the square of the distance, so the largest sampled residual is
--- multiplied by 1.25 inside the frame, and by 4 up to 1.5 times the frame. A point with |u| and |v| below inside_bound is
--- inside the outline; one with |u| or |v| above outside_bound (and both below 1.5) is outside. `one_metre` is 1e-5
--- degrees in units of u and v. `inner_bbox` is the largest box with the aspect ratio of the outer one, about the middle,
--- whose corners are inside: u and v are at most max_residual in the middle, and linear from there.
+-- Error bounds of the distances. The error of the linear (u, v) grows with the square of the distance from the middle, so the largest
+-- sampled residual is multiplied by 1.25 inside the frame, and by 4 up to 1.5 times the frame. A point whose distances are all above
+-- inside_margin is inside the outline; one with a distance below -outside_margin, and all above -reach, is outside. `one_metre` is
+-- 1e-5 degrees in units of u and v. `inner_bbox` is the largest box with the aspect ratio of the outer one, about the middle, whose
+-- corners are inside.
 INSERT INTO state.raster BY NAME
 WITH with_frame AS (
     SELECT *, (east - west) / 2 AS half_width, (north - south) / 2 AS half_height,
-           1e-5 * (abs(frame_u_lon) + abs(frame_u_lat) + abs(frame_v_lon) + abs(frame_v_lat)) AS one_metre
-    FROM raster_version JOIN raster_version_footprint USING (raster_key) LEFT JOIN raster_version_frame USING (raster_key)
-    LEFT JOIN raster_version_inner_scale USING (raster_key)
-), with_error_bound AS (
-    SELECT *, CASE WHEN max_residual < 0.05
-                   THEN CASE WHEN is_parallelogram THEN 1 ELSE inner_scale END - 1.25 * max_residual - one_metre END AS inside_bound,
-           CASE WHEN max_residual < 0.05 THEN 1 + 4 * max_residual + one_metre END AS outside_bound
+           1e-5 * (abs(frame_u_lon) + abs(frame_u_lat) + abs(frame_v_lon) + abs(frame_v_lat)) AS one_metre,
+           CASE WHEN has_four_sides THEN 1 ELSE inner_scale END AS scale
+    FROM raster_version JOIN raster_version_footprint USING (raster_key) JOIN raster_version_side USING (raster_key)
+    LEFT JOIN raster_version_frame USING (raster_key) LEFT JOIN raster_version_inner_scale USING (raster_key)
+), with_margin AS (
+    SELECT *, CASE WHEN max_residual < 0.05 THEN 1 - scale + 1.25 * max_residual + one_metre END AS inside_margin,
+           CASE WHEN max_residual < 0.05 THEN 4 * max_residual + one_metre END AS outside_margin
     FROM with_frame
+), with_side AS (
+    SELECT * EXCLUDE (reach), CASE WHEN max_residual < 0.05 THEN reach END AS reach,
+           [ps[i] * frame_u_lon + qs[i] * frame_v_lon for i in range(1, 5)] AS side_lons,
+           [ps[i] * frame_u_lat + qs[i] * frame_v_lat for i in range(1, 5)] AS side_lats,
+           [ps[i] * frame_u_0 + qs[i] * frame_v_0 + rs[i] for i in range(1, 5)] AS side_constants
+    FROM with_margin
 ), with_inner_box AS (
-    SELECT *, (inside_bound - max_residual) / greatest(abs(frame_u_lon) * half_width + abs(frame_u_lat) * half_height,
-                                                       abs(frame_v_lon) * half_width + abs(frame_v_lat) * half_height) AS scale
-    FROM with_error_bound
+    SELECT *, list_min([(side_lons[i] * middle_lon + side_lats[i] * middle_lat + side_constants[i] - inside_margin)
+                        / (abs(side_lons[i]) * half_width + abs(side_lats[i]) * half_height) for i in range(1, 5)]) AS inner_box_scale
+    FROM with_side
 )
 SELECT raster_key, raster_id, collection, path, storage, crs, width, height, transform, bands, dtype,
        nodata::DOUBLE AS nodata, acquired::TIMESTAMP AS acquired, size, md5, sha256, pixel_digest, outline, axis_aligned,
@@ -123,9 +160,14 @@ SELECT raster_key, raster_id, collection, path, storage, crs, width, height, tra
        CASE WHEN is_off_globe THEN NULL WHEN spans_globe THEN -180 ELSE west - pad END AS bbox_xmin, south - pad AS bbox_ymin,
        CASE WHEN is_off_globe THEN NULL WHEN spans_globe THEN 180 ELSE east + pad END AS bbox_xmax, north + pad AS bbox_ymax,
        CASE WHEN spans_globe THEN NULL WHEN east > 170 THEN -360.0 WHEN west < -170 THEN 360.0 END AS lon_shift,
-       middle_lon - half_width * scale AS inner_bbox_xmin, middle_lat - half_height * scale AS inner_bbox_ymin,
-       middle_lon + half_width * scale AS inner_bbox_xmax, middle_lat + half_height * scale AS inner_bbox_ymax,
-       frame_u_lon, frame_u_lat, frame_u_0, frame_v_lon, frame_v_lat, frame_v_0, inside_bound, outside_bound,
+       middle_lon - half_width * inner_box_scale AS inner_bbox_xmin, middle_lat - half_height * inner_box_scale AS inner_bbox_ymin,
+       middle_lon + half_width * inner_box_scale AS inner_bbox_xmax, middle_lat + half_height * inner_box_scale AS inner_bbox_ymax,
+       frame_u_lon, frame_u_lat, frame_u_0, frame_v_lon, frame_v_lat, frame_v_0,
+       side_lons[1] AS side_1_lon, side_lats[1] AS side_1_lat, side_constants[1] AS side_1_0,
+       side_lons[2] AS side_2_lon, side_lats[2] AS side_2_lat, side_constants[2] AS side_2_0,
+       side_lons[3] AS side_3_lon, side_lats[3] AS side_3_lat, side_constants[3] AS side_3_0,
+       side_lons[4] AS side_4_lon, side_lats[4] AS side_4_lat, side_constants[4] AS side_4_0,
+       inside_margin, outside_margin, reach,
        parent_id, col, "row", recipe, feature_id, properties, row_digest, position AS valid_from, until AS valid_to
 FROM with_inner_box
 ORDER BY raster_key;
@@ -135,4 +177,5 @@ DROP TABLE raster_version_frame_ring;
 DROP TABLE raster_version_visible_ring;
 DROP TABLE raster_version_footprint;
 DROP TABLE raster_version_frame;
+DROP TABLE raster_version_side;
 DROP TABLE raster_version_inner_scale;
