@@ -8,3 +8,8 @@
 - `checksums`          size, MD5 and SHA-256 of a file
 - `pixel_digest`       a digest of pixels and grid that does not depend on the encoding of the file
 """
+
+from geographer.base.deferred_imports import defer_import
+
+# rasterio imports boto3, which takes 0.3 s, and uses it for rasters in S3 only.
+defer_import("boto3")

@@ -7,7 +7,8 @@ with what GDAL writes for them; if these differ, all rasters of the kind are lef
 """
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -20,8 +21,8 @@ from geographer.base.values import Transform
 from geographer.rasters.nodata import is_wide_nodata
 from geographer.rasters.write import GeoTiffMetadata, encode_geotiff, make_creation_options
 
-_MIN_BATCH: Final = 4
-"""Fewer rasters are encoded one by one: a tall TIFF and two comparisons would take longer."""
+_MIN_FIRST_BATCH, _MIN_BATCH = 6, 2
+"""Fewer rasters are encoded one by one: a tall TIFF and, the first time, comparisons would take longer."""
 _MAX_SIZE: Final = 512
 """Larger rasters have tiles, and their pixels take most of the time; see `make_creation_options`."""
 _ROWS: Final = 64
@@ -54,6 +55,11 @@ class _Header:
     content: bytes
     fields: Mapping[int, _Field]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has all fields that `join_strips` writes."""
+        return {_SCALE, _TIEPOINT, _OFFSETS, _COUNTS} <= self.fields.keys()
+
     def join_strips(self, strips: Sequence[bytes], transform: Transform) -> bytes:
         """Return the TIFF with these strips and this transform."""
         header = bytearray(self.content)
@@ -69,47 +75,77 @@ class _Header:
 class GeoTiffEncoder:
     """Encodes rasters of one shape, dtype and metadata; keep it, since it compares with GDAL once."""
 
-    def __init__(self, metadata: GeoTiffMetadata) -> None:
-        """Encode rasters with this metadata; their shape is that of the first ones."""
-        self._metadata = metadata
+    def __init__(self, metadata: GeoTiffMetadata, shape: tuple[int, ...]) -> None:
+        """Encode rasters with this metadata and shape (bands, rows, columns)."""
+        self._metadata, self._shape = metadata, shape
         self._header: _Header | None = None
-        self._is_uniform = not is_wide_nodata(metadata.nodata)
+        self._is_uniform = not is_wide_nodata(metadata.nodata) and max(shape[1:]) <= _MAX_SIZE
 
-    def encode(self, rasters: Sequence[NDArray[np.generic]], transforms: Sequence[Transform]) -> list[bytes]:
-        """Return what `encode_geotiff` returns for each raster, of shape (bands, rows, columns), and its transform."""
-        if not self._is_uniform or len(rasters) < _MIN_BATCH or not _can_share(rasters[0], transforms):
-            return self._encode_each(rasters, transforms)
-        strips = _compress_strips(rasters, self._metadata)
-        if self._header is None:
-            self._header = _read_header(encode_geotiff(rasters[0], self._metadata, transforms[0]))
-            contents = self._join_all(strips, transforms)
-            first_and_last = self._encode_each([rasters[0], rasters[-1]], [transforms[0], transforms[-1]])
-            self._is_uniform = contents is not None and [contents[0], contents[-1]] == first_and_last
-        else:
-            contents = self._join_all(strips, transforms)
-        if contents is None or not self._is_uniform:
-            return self._encode_each(rasters, transforms)
+    def is_encoder_of(self, metadata: GeoTiffMetadata, shape: tuple[int, ...]) -> bool:
+        """Return whether it encodes rasters with this metadata and shape."""
+        return self._shape == shape and self._metadata == metadata
+
+    def encode(
+        self,
+        rasters: Sequence[NDArray[np.generic]],
+        transforms: Sequence[Transform],
+        masks: Sequence[NDArray[np.uint8] | None] = (),
+    ) -> list[bytes]:
+        """Return what `encode_geotiff` returns for each raster, its transform and, if there are masks, its mask."""
+        min_length = _MIN_FIRST_BATCH if self._header is None else _MIN_BATCH
+        has_masks = any(mask is not None for mask in masks)
+        if has_masks or not self._is_uniform or len(rasters) < min_length or not all(map(_is_north_up, transforms)):
+            return self._encode_each(rasters, transforms, masks or [None] * len(rasters))
+        contents = self._encode_all(rasters, transforms)
+        return contents or self._encode_each(rasters, transforms, [None] * len(rasters))
+
+    def _encode_all(
+        self, rasters: Sequence[NDArray[np.generic]], transforms: Sequence[Transform]
+    ) -> list[bytes] | None:
+        """Encode rasters at once; None if that is not possible for this kind."""
+        header, expected = self._header, []
+        if header is None:
+            ends = (rasters[0], rasters[-1]), (transforms[0], transforms[-1])
+            expected = self._encode_each(*ends, [None, None])
+            header = _read_header(expected[0])
+        contents = []
+        if header.is_complete:
+            strips = _compress_strips(rasters, self._metadata)
+            contents = [header.join_strips(*parts) for parts in zip(strips, transforms, strict=True)]
+        if expected and (not contents or expected != [contents[0], contents[-1]]):
+            self._is_uniform = False
+            return None
+        self._header = header
         return contents
 
-    def _join_all(self, strips: Sequence[Sequence[bytes]], transforms: Sequence[Transform]) -> list[bytes] | None:
-        header = self._header
-        if header is None or {_SCALE, _TIEPOINT, _OFFSETS, _COUNTS} - header.fields.keys():
-            return None
-        return [header.join_strips(*parts) for parts in zip(strips, transforms, strict=True)]
-
-    def _encode_each(self, rasters: Sequence[NDArray[np.generic]], transforms: Sequence[Transform]) -> list[bytes]:
-        return [encode_geotiff(*item) for item in self._iter_arguments(rasters, transforms)]
-
-    def _iter_arguments(
-        self, rasters: Sequence[NDArray[np.generic]], transforms: Sequence[Transform]
-    ) -> Iterator[tuple[NDArray[np.generic], GeoTiffMetadata, Transform]]:
-        for raster, transform in zip(rasters, transforms, strict=True):
-            yield raster, self._metadata, transform
+    def _encode_each(
+        self,
+        rasters: Sequence[NDArray[np.generic]],
+        transforms: Sequence[Transform],
+        masks: Sequence[NDArray[np.uint8] | None],
+    ) -> list[bytes]:
+        return [
+            encode_geotiff(raster, self._metadata, transform, mask)
+            for raster, transform, mask in zip(rasters, transforms, masks, strict=True)
+        ]
 
 
-def _can_share(raster: NDArray[np.generic], transforms: Sequence[Transform]) -> bool:
-    """Return whether rasters have strips, and transforms that GeoTIFF stores as a pixel size and a corner."""
-    return max(raster.shape[1:]) <= _MAX_SIZE and all(t.b == t.d == 0 and t.e < 0 < t.a for t in transforms)
+_encoders: deque[GeoTiffEncoder] = deque(maxlen=16)
+"""The encoders used last: rasters of one product have equal metadata."""
+
+
+def find_encoder(metadata: GeoTiffMetadata, shape: tuple[int, ...]) -> GeoTiffEncoder:
+    """Return the encoder of rasters with this metadata and shape, (bands, rows, columns)."""
+    for encoder in _encoders:
+        if encoder.is_encoder_of(metadata, shape):
+            return encoder
+    _encoders.append(encoder := GeoTiffEncoder(metadata, shape))
+    return encoder
+
+
+def _is_north_up(transform: Transform) -> bool:
+    """Return whether GeoTIFF stores a transform as the size of pixels and a corner."""
+    return transform.b == transform.d == 0 and transform.e < 0 < transform.a
 
 
 def _compress_strips(rasters: Sequence[NDArray[np.generic]], metadata: GeoTiffMetadata) -> list[list[bytes]]:

@@ -17,7 +17,7 @@ from geographer.base.executors.task_files import locate_file
 from geographer.base.text import format_count
 from geographer.base.values import Checksums, Grid, LabelForm, Window
 from geographer.rasters.crs import crs_to_text, parse_crs
-from geographer.rasters.geotiff_batches import GeoTiffEncoder
+from geographer.rasters.geotiff_batches import GeoTiffEncoder, find_encoder
 from geographer.rasters.metadata import require_geotiff_roundtrip
 from geographer.rasters.read import open_raster, translate_metadata_errors, translate_read_errors
 from geographer.rasters.write import GeoTiffMetadata, write_and_hash
@@ -27,10 +27,7 @@ _MAX_SHIFT: Final = 1e-6
 _SHOWN_VALUES: Final = 10
 
 _BATCH_BYTES: Final = 1 << 24
-_MAX_ENCODERS: Final = 16
 
-_encoders: dict[tuple[str, str, tuple[int, ...], tuple[str, ...]], GeoTiffEncoder] = {}
-"""Encoders by the kind of label."""
 _verified_formats: set[tuple[str, int, tuple[str, ...]]] = set()
 """CRS, band count and names that GeoTIFF is known to store: the check takes as long as writing a label."""
 
@@ -88,27 +85,29 @@ def write_label_files(files: Iterable[LabelRaster]) -> Iterator[tuple[Checksums,
         UsageError: GeoTIFF cannot store the CRS of a raster.
         StorageError: a file cannot be written; no partial file is left.
     """
-    for group in _group_files(files):
-        encoder = _find_encoder(group[0])
-        contents = encoder.encode([file.pixels for file in group], [file.grid.transform for file in group])
+    remaining = iter(files)
+    first = next(remaining, None)
+    while first is not None:
+        # Otherwise, each call of rasterio makes an environment.
+        with rasterio.Env():
+            group, first = _take_group(first, remaining)
+            encoder = _require_encoder(group[0])
+            contents = encoder.encode([file.pixels for file in group], [file.grid.transform for file in group])
         for file, content in zip(group, contents, strict=True):
             yield write_and_hash(file.destination, content, file.pixels, file.grid)
 
 
-def _group_files(files: Iterable[LabelRaster]) -> Iterator[list[LabelRaster]]:
-    """Yield successive labels of one kind together, as many as `_BATCH_BYTES` of pixels."""
-    for _, same_kind in groupby(files, key=lambda file: file.kind):
-        group: list[LabelRaster] = []
-        for file in same_kind:
-            group.append(file)
-            if len(group) * file.pixels.nbytes >= _BATCH_BYTES:
-                yield group
-                group = []
-        if group:
-            yield group
+def _take_group(first: LabelRaster, remaining: Iterator[LabelRaster]) -> tuple[list[LabelRaster], LabelRaster | None]:
+    """Return `first` and those after it that have its kind, as many as `_BATCH_BYTES`, and the next one."""
+    group = [first]
+    for file in remaining:
+        if file.kind != first.kind or len(group) * first.pixels.nbytes >= _BATCH_BYTES:
+            return group, file
+        group.append(file)
+    return group, None
 
 
-def _find_encoder(file: LabelRaster) -> GeoTiffEncoder:
+def _require_encoder(file: LabelRaster) -> GeoTiffEncoder:
     """Return the encoder of a label's kind; `UsageError` if GeoTIFF cannot store the CRS of its raster."""
     count = len(file.pixels)
     metadata = GeoTiffMetadata(
@@ -122,11 +121,7 @@ def _find_encoder(file: LabelRaster) -> GeoTiffEncoder:
     if (kind := (file.grid.crs, count, file.bands)) not in _verified_formats:
         require_geotiff_roundtrip(metadata, file.grid.crs, file.raster_id)
         _verified_formats.add(kind)
-    if file.kind not in _encoders:
-        if len(_encoders) == _MAX_ENCODERS:
-            _encoders.clear()
-        _encoders[file.kind] = GeoTiffEncoder(metadata)
-    return _encoders[file.kind]
+    return find_encoder(metadata, file.pixels.shape)
 
 
 def read_label_file(path: Path, grid: Grid, raster_id: str) -> NDArray[np.generic]:

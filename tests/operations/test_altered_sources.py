@@ -14,7 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from geographer import Dataset
 from geographer.base.errors import ConflictError, CorruptError
 from geographer.operations.cut import render
-from geographer.rasters.write import encode_geotiff
+from geographer.rasters.write import write_and_hash
 from geographer.storage.workspace import checked_files, source_rasters
 from tests.sample_history import flip_bit_of_file
 from tests.sample_rasters import NORTH_UP, make_pixels, write_scene
@@ -121,13 +121,13 @@ def test_sidecar_file_of_stored_raster_is_not_read(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("path", [STORED, PART])
 def test_source_that_changes_while_read_is_refused(dataset: Dataset, monkeypatch, path: str) -> None:
-    def encode_and_alter(*arguments):
+    def write_and_alter(*arguments):
         if (dataset.root / path).stat().st_mtime != 0:
             flip_bit_of_file(dataset.root / path)
             os.utime(dataset.root / path, (0, 0))
-        return encode_geotiff(*arguments)
+        return write_and_hash(*arguments)
 
-    monkeypatch.setattr(render, "encode_geotiff", encode_and_alter)
+    monkeypatch.setattr(render, "write_and_hash", write_and_alter)
     head = dataset.log(last=1)
     with pytest.raises(ConflictError, match="changed while it was read"):
         dataset.cut_grid("new", size=16)

@@ -46,7 +46,7 @@ def test_encode_gives_gdals_bytes(shape, dtype, fields, monkeypatch):
     pixels, transforms = make_pixels(1, shape, dtype), make_transforms()
     metadata = GeoTiffMetadata(UTM, shape[0], dtype, **fields)
     expected = encode_each(pixels, metadata, transforms)
-    encoder = GeoTiffEncoder(metadata)
+    encoder = GeoTiffEncoder(metadata, shape)
     assert encoder.encode(pixels, transforms) == expected
     monkeypatch.setattr(geotiff_batches, "encode_geotiff", None)
     assert encoder.encode(pixels[::-1], transforms) != expected
@@ -66,4 +66,4 @@ def test_encode_gives_gdals_bytes(shape, dtype, fields, monkeypatch):
 def test_encode_leaves_other_layouts_to_gdal(shape, dtype, fields, transforms):
     """Tiles, grids that are not north up, pixels that are points, wide nodata: GDAL's bytes, too."""
     pixels, metadata = make_pixels(2, shape, dtype), GeoTiffMetadata(UTM, shape[0], dtype, **fields)
-    assert GeoTiffEncoder(metadata).encode(pixels, transforms) == encode_each(pixels, metadata, transforms)
+    assert GeoTiffEncoder(metadata, shape).encode(pixels, transforms) == encode_each(pixels, metadata, transforms)

@@ -1,12 +1,13 @@
 """Cut chips: copy windows of rasters, pixel for pixel, into GeoTIFFs with the raster's metadata."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,17 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
+from geographer.base.errors import CorruptError
 from geographer.base.executors.executor import Workers, make_executor
 from geographer.base.executors.task_files import InputFile, locate_file
 from geographer.base.values import Checksums, Grid, Window
+from geographer.rasters.geotiff_batches import find_encoder
 from geographer.rasters.input_files import list_input_files
 from geographer.rasters.read import open_raster
 from geographer.rasters.windows import WindowReader
-from geographer.rasters.write import encode_geotiff, write_and_hash
+from geographer.rasters.write import GeoTiffMetadata, write_and_hash
 
 _MAX_BATCH = 1000
 """Chips that a process makes before it returns them. Each batch decodes the blocks at its border again."""
-_MAX_QUEUED = 4
+_MAX_QUEUED = 32
+"""Chips that wait for the thread that writes them, beside those that are read."""
+_GROUP_BYTES = 1 << 23
+"""The pixels that are read and compressed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +161,7 @@ def _encode_chips(batch: list[_IndexedTask]) -> Iterator[_ChipWriter]:
     for (path, crs, with_sidecars), tasks in groupby(batch, key=lambda item: item[1].opened_raster):
         with closing(open_raster(locate_file(path), with_sidecars=with_sidecars)) as raster:
             reader = _ChipReader(raster, crs)
-            for index, task in reader.sort_by_block(list(tasks)):
-                yield reader.encode_chip(index, task)
+            yield from reader.encode_chips(reader.sort_by_block(list(tasks)))
 
 
 class _ChipReader:
@@ -177,22 +182,56 @@ class _ChipReader:
             keys.append((row // height, col // width, row, col, index))
         return [item for _, item in sorted(zip(keys, tasks, strict=True))]
 
-    def encode_chip(self, index: int, task: ChipTask) -> _ChipWriter:
-        """Read and compress a chip; return a function that writes and hashes it."""
-        bands = task.bands or tuple(self._raster.indexes)
-        metadata, grid = self._windows.read_metadata(bands), self._windows.make_grid(task.window)
-        pixels, mask = self._read_pixels(task, bands)
-        content, destination = encode_geotiff(pixels, metadata, grid.transform, mask), locate_file(task.destination)
+    def encode_chips(self, items: Sequence[_IndexedTask]) -> Iterator[_ChipWriter]:
+        """Read chips, compress those of equal size and bands at once; yield functions that write and hash them."""
+        for (bands, size), group in groupby(items, key=self._find_kind):
+            metadata = self._windows.read_metadata(bands)
+            encoder = find_encoder(metadata, (len(bands), *size))
+            length = max(_GROUP_BYTES // (len(bands) * math.prod(size) * self._windows.dtype.itemsize), 1)
+            while part := list(islice(group, length)):
+                grids = [self._windows.make_grid(task.window) for _, task in part]
+                chips, error = self._read_group(part, bands)
+                pixels, masks = [chip[0] for chip in chips], [chip[1] for chip in chips]
+                contents = encoder.encode(pixels, [grid.transform for grid in grids[: len(chips)]], masks)
+                for item in zip(part, grids, pixels, contents, strict=False):
+                    yield _make_writer(metadata, *item)
+                if error is not None:
+                    raise error
 
-        def write_chip() -> ChipResult:
-            checksums, digest = write_and_hash(destination, content, pixels, grid)
-            number, dtype, nodata = metadata.count, metadata.dtype, metadata.nodata
-            return ChipResult(index, task.destination, checksums, digest, grid, number, dtype, nodata)
+    def _read_group(
+        self, items: Sequence[_IndexedTask], bands: Sequence[int]
+    ) -> tuple[list[tuple[NDArray[np.generic], NDArray[np.uint8] | None]], CorruptError | None]:
+        """Return pixels and masks of chips up to the first that cannot be read, and its error: the others are made."""
+        chips = []
+        for _, task in items:
+            try:
+                chips.append(self._read_pixels(task, bands))
+            except CorruptError as error:
+                return chips, error
+        return chips, None
 
-        return write_chip
+    def _find_kind(self, item: _IndexedTask) -> tuple[tuple[int, ...], tuple[int, int]]:
+        """Return the bands, and the numbers of rows and columns, of a chip."""
+        _, task = item
+        return task.bands or tuple(self._raster.indexes), (task.window.height, task.window.width)
 
     def _read_pixels(
         self, task: ChipTask, bands: Sequence[int]
     ) -> tuple[NDArray[np.generic], NDArray[np.uint8] | None]:
         """Return pixels, shape (bands, rows, columns), and the mask, shape (rows, columns), if there is one."""
         return self._windows.read_pixels(task.window, bands, task.pad_value, Path(task.destination).stem)
+
+
+def _make_writer(
+    metadata: GeoTiffMetadata, item: _IndexedTask, grid: Grid, pixels: NDArray[np.generic], content: bytes
+) -> _ChipWriter:
+    """Return a function that writes and hashes a chip."""
+    index, task = item
+    destination = locate_file(task.destination)
+
+    def write_chip() -> ChipResult:
+        checksums, digest = write_and_hash(destination, content, pixels, grid)
+        number, dtype, nodata = metadata.count, metadata.dtype, metadata.nodata
+        return ChipResult(index, task.destination, checksums, digest, grid, number, dtype, nodata)
+
+    return write_chip

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FOLDER: Final = Path(__file__).parent
+_LARGE: Final = 1_000
+"""The number of vertices from which rasters share the geometry of an object."""
 _NO_FEATURE_DRAWING: Final = (
     "SELECT NULL::VARCHAR AS feature_id, NULL::BOOLEAN AS ignored, NULL::DOUBLE[] AS probabilities WHERE false"
 )
@@ -178,8 +180,7 @@ class LabelPlan:
             require_new_path(path)
         rasters_to_read = [row.raster_id for row in self._outdated] if recipe.reads_pixels else []
         self._sources = SourceRasters(revision, root, rasters_to_read)
-        to_draw = (_FOLDER / "objects_to_draw.sql").read_text(), {"with_properties": recipe.needs_properties}
-        self._objects_to_draw = _group_by_raster(revision.fetch_rows(*to_draw))
+        self._objects_to_draw = _read_objects(revision, with_properties=recipe.needs_properties)
         self._recorded_objects = _group_by_raster(revision.fetch_rows(_RECORDED_OBJECTS, {"name": recipe.name}))
         shared = {recipe.noun: len(self._outdated), **msgspec.structs.asdict(settings)}
         self.event = LabelsMade(recipe=recipe.to_record(), retired=len(self._retired), **shared)
@@ -238,7 +239,7 @@ class LabelPlan:
     def _iter_tasks(self, context: BuildContext) -> Iterator[LabelTask]:
         for index, outdated in enumerate(self._outdated):
             objects = (
-                VisibleObject(id, name, value, bytes(wkb), ignored, tuple(values or ()), text and json.loads(text))
+                VisibleObject(id, name, value, wkb, ignored, tuple(values or ()), text and json.loads(text))
                 for id, name, value, wkb, ignored, values, text in self._objects_to_draw.get(outdated.raster_id, ())
             )
             source = self._sources.raster_by_id.get(outdated.raster_id)
@@ -286,6 +287,26 @@ def list_band_classes(revision: Revision) -> list[str]:
     context = read_context_classes(revision.connection, revision.position).names
     rows = revision.fetch_rows("SELECT class FROM classes WHERE value > 0 ORDER BY value")
     return [name for (name,) in rows if name not in context]
+
+
+def _read_objects(revision: Revision, *, with_properties: bool) -> dict[str, list[tuple[Any, ...]]]:
+    """Read the objects to draw by raster; rasters share the WKB of an object with many vertices."""
+    parameters = {"with_properties": with_properties, "large": _LARGE}
+    rows = revision.fetch_rows((_FOLDER / "objects_to_draw.sql").read_text(), parameters)
+    keys: dict[tuple[str, bool | None], set[int]] = {}
+    for *_, feature_key, crs, splits in (row for row in rows if row[4] is None):
+        keys.setdefault((crs, splits), set()).add(feature_key)
+    shared = {}
+    for (crs, splits), feature_keys in keys.items():
+        large = {"feature_keys": sorted(feature_keys), "to_crs": crs, "splits": splits}
+        for feature_key, wkb in revision.fetch_rows((_FOLDER / "large_objects.sql").read_text(), large):
+            shared[feature_key, crs, splits] = wkb
+    objects = []
+    for *values, feature_key, crs, splits in rows:
+        wkb = shared[feature_key, crs, splits] if values[4] is None else values[4]
+        if wkb is not None:
+            objects.append((*values[:4], wkb, *values[5:]))
+    return _group_by_raster(objects)
 
 
 def _group_by_raster(rows: list[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]:

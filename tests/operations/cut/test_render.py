@@ -18,11 +18,11 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.rpc import RPC
 
 from geographer.base.errors import CorruptError, NotFoundError, StorageError, UsageError
-from geographer.base.values import Checksums, Transform, Window
+from geographer.base.values import Checksums, Grid, Window
 from geographer.operations.cut.render import ChipResult, ChipTask, cut_chips
 from geographer.rasters.pixel_digest import compute_pixel_digest
 from geographer.rasters.read import read_raster_info
-from geographer.rasters.write import GeoTiffMetadata, encode_geotiff
+from geographer.rasters.windows import WindowReader
 from tests.sample_rasters import CUSTOM_CRS, NORTH_UP, ROTATED, SOUTH_UP, make_pixels, to_xy, write_scene
 
 
@@ -417,11 +417,12 @@ def test_chips_are_cut_block_by_block(tmp_path: Path, monkeypatch: pytest.Monkey
     source = write_scene(tmp_path / "a.tif", make_pixels(1, 64, 64))
     corners_in_order = []
 
-    def record_corner(pixels: np.ndarray, metadata: GeoTiffMetadata, transform: Transform, mask: None) -> bytes:
-        corners_in_order.append((round((transform.f - 5_200_000) / -10), round((transform.c - 500_000) / 10)))
-        return encode_geotiff(pixels, metadata, transform, mask)
+    def record_corner(reader: WindowReader, window: Window) -> Grid:
+        corners_in_order.append((window.row, window.col))
+        return make_grid(reader, window)
 
-    monkeypatch.setattr("geographer.operations.cut.render.encode_geotiff", record_corner)
+    make_grid = WindowReader.make_grid
+    monkeypatch.setattr(WindowReader, "make_grid", record_corner)
     corners = [(0, 0), (1, 40), (2, 0), (3, 33), (20, 3), (17, 50), (18, 1)]
     list(
         cut_chips([ChipTask(str(source), Window(col, row, 8, 8), str(tmp_path / f"{row}.tif")) for row, col in corners])
