@@ -120,6 +120,7 @@ def measure_part(part: Any) -> list[int]:
 
 def _measure_parts(root: Path, workers: int, size: int) -> dict[str, Any]:
     """Derive the state with so many worker processes (0: by one query), and measure the step of edges."""
+    import geographer.dataset.dataset  # noqa: F401 (events are read by the classes of all operations)
     from geographer.base.executors.processes import ProcessExecutor
     from geographer.storage.database.connection import Database, run_script
     from geographer.storage.state import update
@@ -285,7 +286,7 @@ def _count_with_sedonadb(folder: Path) -> tuple[int, int, float, float]:
         sedona.read_parquet(folder / "lonlat.parquet").to_view("raster")
         query = sedona.sql(
             "SELECT count(*) AS pairs, sum(CASE WHEN ST_Contains(raster.geometry, feature.g) THEN 1 ELSE 0 END) AS inside "
-            "FROM (SELECT ST_GeomFromWKB(geometry) AS g FROM feature) AS feature "
+            "FROM (SELECT ST_SetSRID(ST_GeomFromWKB(geometry), 4326) AS g FROM feature) AS feature "
             "JOIN raster ON ST_Intersects(raster.geometry, feature.g)"
         )
         (row,) = pa.table(query).to_pylist()

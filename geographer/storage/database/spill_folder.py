@@ -52,11 +52,13 @@ def explain_memory_error(error: duckdb.OutOfMemoryException, limits: ResourceLim
     if is_disk_budget_error(error):
         budget = "half of the free space" if limits.disk is None else format_byte_count(limits.disk)
         return (
-            f"the temporary files of a query need more than the disk limit, {budget}. Nothing was changed. Raise it "
+            f"not enough disk: the temporary files of a query need more than the disk limit, {budget}. Nothing was "
+            "changed. Raise it "
             f"(--disk-limit, {DISK_VARIABLE}), raise the memory limit (--memory-limit), or free some space."
         )
     return (
-        f"a query needs more memory than the limit, {format_byte_count(limits.memory)}. Nothing was changed. Raise it "
+        f"not enough memory: a query needs more memory than the limit, {format_byte_count(limits.memory)}. Nothing was "
+        "changed. Raise it "
         f"(--memory-limit, {MEMORY_VARIABLE}), or run the command on a machine with more memory."
     )
 
