@@ -23,10 +23,10 @@ or call, and the verbs of input and output. The glossary explains each."""
 
 OVERRIDDEN_NAMES = (
     "doctype emit fromtarfile seek tell readable seekable submit makedirs protect setup complete get prepare initialize "
-    "invoke"
+    "invoke Popen"
 )
 LIBRARY_NAMES = frozenset(OVERRIDDEN_NAMES.split())
-"""Methods that override a library's: io.RawIOBase, logging.Handler, TarInfo, TreeBuilder, Executor, LightningDataModule,
+"""Methods that override a library's: multiprocessing.Process, io.RawIOBase, logging.Handler, TarInfo, TreeBuilder, Executor, LightningDataModule,
 click's Group and ShellComplete, and DVC's file system."""
 
 OLD_WORDS = re.compile(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from geographer.base.executors import dask_cluster
+from geographer.base.executors import client_files, dask_cluster
 from geographer.base.executors.batch_journal import BatchJournal
 from geographer.base.executors.cluster_settings import ClusterSettings
 from geographer.base.executors.object_store import ObjectStore
@@ -60,5 +60,4 @@ def store_settings(tmp_path: Path) -> ClusterSettings:
 @pytest.fixture
 def _no_shared_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let workers find no marker, as if they did not see the disk of this machine."""
-    make_marker = dask_cluster.make_marker
-    monkeypatch.setattr(dask_cluster, "make_marker", lambda _folder: make_marker(None))
+    monkeypatch.setattr(dask_cluster, "make_marker", lambda _folder: client_files.make_marker(None))

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import Client
@@ -19,13 +20,14 @@ from geographer.base.executors.executor import Executor, Workers, make_executor
 from tests.dask import work
 from tests.dask.cluster import DaskCluster
 
-Results = list[tuple[int, str]]
+Results = list[Any]
 
 
 def run_batches(workers: Workers, settings: ClusterSettings | None, function, batches) -> Results:
     executor = make_executor(workers, settings=settings)
-    options = {"inputs": work.list_inputs, "outputs": work.list_outputs, "result_type": tuple[int, str]}
-    return list(executor.run(function, batches, **options))
+    types = tuple[int, str]
+    results = executor.run(function, batches, inputs=work.list_inputs, outputs=work.list_outputs, result_type=types)
+    return list(results)
 
 
 def hash_outputs(batches: list[work.Batch]) -> list[str]:
@@ -55,8 +57,8 @@ def test_files_have_other_paths_without_shared_disk(
     client: Client, shared_settings: ClusterSettings, store_settings: ClusterSettings, tmp_path: Path
 ):
     batches = work.make_batches(tmp_path, 2)
-    assert run_batches(client, shared_settings, work.tell_location, batches) == [batches[0].source] * 2
-    local = run_batches(client, store_settings, work.tell_location, batches)
+    assert run_batches(client, shared_settings, work.return_location, batches) == [batches[0].source] * 2
+    local = run_batches(client, store_settings, work.return_location, batches)
     assert not any(str(path).startswith(str(tmp_path / "source")) for path in local)
     assert all(str(path).endswith(batches[0].source) for path in local)
 
@@ -192,7 +194,7 @@ def test_wrong_addresses_are_named(address: str, monkeypatch: pytest.MonkeyPatch
         make_executor(address)
 
 
-def test_client_without_store_is_told(client: Client, tmp_path: Path):
+def test_missing_store_is_named(client: Client, tmp_path: Path):
     with pytest.raises(UsageError, match="GEOGRAPHER_STORE"):
         run_batches(client, ClusterSettings(), work.copy_text, work.make_batches(tmp_path, 1))
 
@@ -206,7 +208,8 @@ def test_store_that_workers_cannot_use_is_named(client: Client, store_settings: 
 
 def test_altered_object_is_refused(client: Client, store_settings: ClusterSettings, tmp_path: Path):
     batches = work.make_batches(tmp_path, 1)
-    md5 = hashlib.md5(b"water ").hexdigest()
+    Path(batches[0].source).write_text("not in the cache of a worker")
+    md5 = hashlib.md5(b"not in the cache of a worker").hexdigest()
     stored = tmp_path / "store" / "files" / "md5" / md5[:2] / md5[2:]
     stored.parent.mkdir(parents=True)
     stored.write_text("forged")

@@ -51,7 +51,7 @@ def copy_text(batch: Batch) -> Iterator[tuple[int, str]]:
     yield batch.number, batch.target
 
 
-def tell_location(batch: Batch) -> list[str]:
+def return_location(batch: Batch) -> list[str]:
     return [str(locate_file(batch.source))]
 
 

@@ -59,6 +59,7 @@ class ClusterRun:
         self._settings, self._marker, self._result_type = settings, marker, result_type
         self._run_id = secrets.token_hex(8)
         self._versions = read_versions(settings.read_versions)
+        self._rules = TaskRules(self._run_id, self._versions, settings.read_versions, marker, None)
         self._inputs = InputFiles()
         self._tasks: dict[Any, _Task] = {}
         self._done: dict[int, list[Any]] = {}
@@ -92,7 +93,7 @@ class ClusterRun:
                 if self._tasks and next_number not in self._done:
                     self._await_any()
         finally:
-            self._stop()
+            self._stop_tasks()
 
     def _has_room(self) -> bool:
         return (
@@ -120,12 +121,12 @@ class ClusterRun:
             return
         rules = self._rules
         if self._marker is None and (inputs or outputs):
-            rules = rules._replace(store=self._store)
-            self._inputs.upload_inputs(inputs, self._store)
+            rules = rules._replace(store=self._opened_store)
+            self._inputs.upload_inputs(inputs, self._opened_store)
         call = TaskCall(rules, function, batch, number, inputs, outputs)
-        self._tasks[self._submit(call)] = _Task(number, call, key)
+        self._tasks[self._submit_call(call)] = _Task(number, call, key)
 
-    def _submit(self, call: TaskCall) -> Any:
+    def _submit_call(self, call: TaskCall) -> Any:
         import dask
 
         function = call.function.func if isinstance(call.function, partial) else call.function
@@ -179,7 +180,7 @@ class ClusterRun:
                 "again: it goes on where it stopped."
             )
 
-    def _stop(self) -> None:
+    def _stop_tasks(self) -> None:
         """Cancel what is under way, and wait for tasks that write to the client's disk."""
         show_activity("")
         futures = [*self._tasks]
@@ -197,11 +198,7 @@ class ClusterRun:
                 time.sleep(0.05)
 
     @cached_property
-    def _rules(self) -> TaskRules:
-        return TaskRules(self._run_id, self._versions, self._settings.read_versions, self._marker, None)
-
-    @cached_property
-    def _store(self) -> ObjectStore:
+    def _opened_store(self) -> ObjectStore:
         """The store; `UsageError` if there is none, `StorageError` if a worker cannot read from it."""
         if self._settings.open_store is None:
             raise UsageError(
@@ -224,12 +221,13 @@ class ClusterRun:
 def translate_dask_errors() -> Iterator[None]:
     """Raise the errors of a cluster as `StorageError`: a lost scheduler, dead workers, a failed connection."""
     from distributed import KilledWorker
+    from distributed.comm import CommClosedError
 
     try:
         yield
     except GeographerError:
         raise
-    except CancelledError as error:
+    except (CancelledError, CommClosedError) as error:
         raise _make_lost_error() from error
     except KilledWorker as error:
         raise StorageError(

@@ -174,7 +174,7 @@ def _leave_if_disk_is_full(worker: Worker, cache: InputCache) -> Iterator[None]:
     except Exception as error:
         if not is_disk_full(error):
             raise
-        cache.clear()
+        cache.clear_inputs()
         _leave_cluster(worker)
         raise StorageError(
             f"the disk of worker {worker.address} is full ({worker.local_directory}). Free some space there."

@@ -6,7 +6,6 @@ import logging
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,8 +32,8 @@ class DaskExecutor:
     """Run on the workers of a Dask cluster, with the scheduler's own retries and its own choice of workers.
 
     Workers have the same versions of geographer and of the libraries that decide bytes. They need not see the client's
-    disk: see `ClusterSettings`. Dask runs pickled functions, so that whoever reaches its scheduler controls client and
-    workers: use it in a trusted network, or with TLS (`tls://`, with the certificates in Dask's configuration).
+    disk: see `ClusterSettings`. Dask runs pickled functions, so that a user who reaches its scheduler controls client
+    and workers: use it in a trusted network, or with TLS (`tls://`, with the certificates in Dask's configuration).
     """
 
     def __init__(self, workers: str | Client, settings: ClusterSettings) -> None:
@@ -45,15 +44,12 @@ class DaskExecutor:
             StorageError: the scheduler cannot be reached, or has no worker.
         """
         self._settings = settings
-        self._client = _connect(workers) if isinstance(workers, str) else workers
+        self._client = _connect_client(workers) if isinstance(workers, str) else workers
         with translate_dask_errors():
             self.sees_disk = _check_workers(self._client, settings)
-
-    @cached_property
-    def slots(self) -> int:
-        """A few batches for each thread of the workers, so that a lost or slow worker, or a new one, changes little."""
-        with translate_dask_errors():
-            return _BATCHES_PER_THREAD * max(1, sum(_read_threads(self._client).values()))
+            threads = sum(_read_threads(self._client).values())
+        # A few batches for each thread, so that a lost or slow worker, or a new one, changes little.
+        self.slots = _BATCHES_PER_THREAD * max(1, threads)
 
     def run(
         self,
@@ -75,7 +71,7 @@ class DaskExecutor:
             yield from run.iter_results(function, batches, inputs, outputs)
 
 
-def _connect(address: str) -> Client:
+def _connect_client(address: str) -> Client:
     try:
         from distributed import Client
 

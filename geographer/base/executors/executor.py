@@ -24,9 +24,8 @@ _WORTH_PROCESSES: Final = 128
 class Executor(Protocol):
     """Run a function over batches of work; any object with these members can do so."""
 
-    @property
-    def slots(self) -> int:
-        """How many batches the work is to be split into, at least. One: a single batch may hold all of it."""
+    slots: int
+    """How many batches the work is to be split into, at least. One: a single batch may hold all of it."""
 
     def run(
         self,

@@ -44,10 +44,10 @@ class ObjectStore:
 
     def __reduce__(self) -> tuple[Callable[[bytes], ObjectStore], tuple[bytes]]:
         """Pickle as bytes, by which a worker finds the store that it has opened: connecting is slower than a file."""
-        return _restore_store, (self._pickled,)
+        return _restore_store, (self._pickled_state,)
 
     @cached_property
-    def _pickled(self) -> bytes:
+    def _pickled_state(self) -> bytes:
         return pickle.dumps((self._filesystem, self._folder, self.url))
 
     @classmethod

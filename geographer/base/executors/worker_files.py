@@ -51,11 +51,11 @@ class InputCache:
             self._sizes.move_to_end(md5)
             self._drop_oldest()
 
-    def clear(self) -> None:
+    def clear_inputs(self) -> None:
         """Drop all inputs that no task uses."""
         with self._lock:
             for md5 in list(self._sizes):
-                self._drop(md5)
+                self._drop_input(md5)
 
     def _fetch_object(self, md5: str, store: ObjectStore, path: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -68,9 +68,9 @@ class InputCache:
 
     def _drop_oldest(self) -> None:
         while len(self._sizes) > 1 and sum(self._sizes.values()) > self._limit:
-            self._drop(next(iter(self._sizes)))
+            self._drop_input(next(iter(self._sizes)))
 
-    def _drop(self, md5: str) -> None:
+    def _drop_input(self, md5: str) -> None:
         lock = self._locks[md5]
         if lock.acquire(blocking=False):
             try:
@@ -90,8 +90,8 @@ class TaskFolder:
 
     def __init__(self, folder: Path, inputs: Sequence[FetchedInput], outputs: Sequence[str]) -> None:
         self.folder = folder
-        self._located = {file.path: self._place(file.absolute) for file in inputs}
-        self._located |= {path: self._place(os.path.abspath(path)) for path in outputs}  # noqa: PTH100
+        self._located = {file.path: self._place_file(file.absolute) for file in inputs}
+        self._located |= {path: self._place_file(os.path.abspath(path)) for path in outputs}  # noqa: PTH100
         for path in outputs:
             self._located[path].parent.mkdir(parents=True, exist_ok=True)
 
@@ -108,7 +108,7 @@ class TaskFolder:
         """Return a message with the client's paths in place of those in this folder."""
         return text.replace(str(self.folder), "")
 
-    def _place(self, absolute: str) -> Path:
+    def _place_file(self, absolute: str) -> Path:
         return self.folder / absolute.lstrip("/\\").replace(":", "")
 
 

@@ -77,7 +77,7 @@ def test_wrong_stores_are_named(url: str):
         ObjectStore.open_url(url)
 
 
-def test_full_disk_is_told_from_full_store():
+def test_full_disk_differs_from_full_store():
     full = OSError(errno.ENOSPC, "No space left on device")
     caused, of_store = StorageError("cannot write"), StoreError("the store failed")
     caused.__cause__ = of_store.__cause__ = full
@@ -94,7 +94,7 @@ def test_cache_drops_what_was_used_first(store: ObjectStore, tmp_path: Path):
         cache.link_input(md5, store, tmp_path / "task" / str(number))
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {md5s[0], md5s[2]}
     assert (tmp_path / "task" / "1").read_text() == "b" * 40
-    cache.clear()
+    cache.clear_inputs()
     assert list((tmp_path / "cache").iterdir()) == []
 
 
