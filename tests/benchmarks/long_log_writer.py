@@ -94,7 +94,7 @@ def _append_planned(connection: duckdb.DuckDBPyConnection, head: Event, numbers:
     offset, rows = key + 1 - numbers[0], build_row_digest_sql("feature_change")
     connection.execute("BEGIN")
     connection.execute(
-        f"INSERT INTO log.feature_change BY NAME SELECT number + {offset} AS event_key, * EXCLUDE (number), "  # noqa: S608
+        f"INSERT INTO log.feature_change BY NAME SELECT number + {offset} AS event_key, * EXCLUDE (number), "
         f"{rows} AS row_digest FROM planned"
     )
     digests = compute_rows_digests(connection, after_key=key)
@@ -168,8 +168,8 @@ def _insert_events(connection: duckdb.DuckDBPyConnection, events: list[Event], f
         }
     )
     with register_table(connection, "planned_events", table) as name:
-        connection.execute(f"INSERT INTO log.event BY NAME SELECT * EXCLUDE (position) FROM {name}")  # noqa: S608
-        connection.execute(f"INSERT INTO log.chain SELECT 'main', position, event_key FROM {name}")  # noqa: S608
+        connection.execute(f"INSERT INTO log.event BY NAME SELECT * EXCLUDE (position) FROM {name}")
+        connection.execute(f"INSERT INTO log.chain SELECT 'main', position, event_key FROM {name}")
 
 
 def _write_rasters(folder: Path) -> Iterator[Path]:

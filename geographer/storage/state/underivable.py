@@ -80,8 +80,8 @@ def find_underivable_rows(database: Database, after: int, derive_state: StateDer
             connection.execute(f"DROP TABLE {_CANDIDATES}")
 
 
-def find_invalid_geometries(connection: duckdb.DuckDBPyConnection, after: int) -> list[tuple[object, ...]]:
-    """Return rows of `state.unreadable_row` for the geometries of events after a position that GEOS cannot read.
+def find_invalid_geometries(connection: duckdb.DuckDBPyConnection, after: int, up_to: int) -> list[tuple[object, ...]]:
+    """Return rows of `state.unreadable_row` for the geometries that GEOS cannot read, of a range of events.
 
     DuckDB does not check all counts in WKB: one that is wrong ends all its connections.
     """
@@ -90,8 +90,8 @@ def find_invalid_geometries(connection: duckdb.DuckDBPyConnection, after: int) -
         is_checked = f"{column} IS NOT NULL AND NOT ({_SIMPLE_WKB.format(column)})"
         result = connection.execute(
             f"SELECT position, ordinal, {build_object_sql(table)} AS object, row_digest, {column} AS wkb "  # noqa: S608
-            f"FROM ({build_chain_sql(table)}) WHERE position > $after AND {is_checked}",
-            {"after": after},
+            f"FROM ({build_chain_sql(table)}) WHERE position > $after AND position <= $up_to AND {is_checked}",
+            {"after": after, "up_to": up_to},
         )
         while rows := result.fetchmany(_BATCH_ROWS):
             invalid += [

@@ -58,6 +58,8 @@ _WRITE_ERROR = (
 _ROW_ERRORS = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError)
 """Errors of SQL that the rows which it reads cause."""
 _CHANGE_TABLES = [table for table in CORE_TABLES if table.endswith("_change")]
+_MAX_EVENTS = 20_000
+"""So many events at most are derived in one transaction: its memory grows with what it writes."""
 _POSITIONS: dict[Path, tuple[str, int]] = {}
 """What `read_state_position` found for a state's file with these statuses of log and state: it takes 3 ms."""
 _COPIED_TABLES = ("class", "label", "label_object", "split")
@@ -99,16 +101,19 @@ def update_state(database: Database) -> int:
     with database.open_connection(log="r") as connection:
         head = read_head(connection)
     current = read_state_position(database)
-    if current < head.position:
+    while current < head.position:
+        up_to = min(current + _MAX_EVENTS, head.position)
         try:
-            with _derive_state(database, current):
+            with _derive_state(database, current, up_to=up_to):
                 pass
         except UnderivableError:
+            up_to = head.position
             with (
                 find_underivable_rows(database, current, _derive_state) as rows,
                 _derive_state(database, current, left_out=rows),
             ):
                 pass
+        current = up_to
     return head.position
 
 
@@ -139,9 +144,14 @@ def derive_pending_state(
 
 @contextmanager
 def _derive_state(
-    database: Database, after: int, *, pending: PendingEvent | None = None, left_out: str = NO_ROWS
+    database: Database,
+    after: int,
+    *,
+    up_to: int | None = None,
+    pending: PendingEvent | None = None,
+    left_out: str = NO_ROWS,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Derive the state of the events after a position; its transaction is open while the block runs.
+    """Derive the state of the events after a position, all or up to one; its transaction is open while the block runs.
 
     `left_out` is a query for rows of `state.unreadable_row` that are known before.
     """
@@ -158,9 +168,9 @@ def _derive_state(
             run_script(connection, macros.read_text())
         # Another process may have updated the state meanwhile.
         after = _read_position(connection)
-        old_events = read_events_between(connection, after)
+        old_events = read_events_between(connection, after, up_to)
         events = old_events + ([pending.event] if pending else [])
-        invalid = find_invalid_geometries(connection, after) if old_events else []
+        invalid = find_invalid_geometries(connection, after, old_events[-1].position) if old_events else []
         with open_transaction(connection, _WRITE_ERROR):
             if events:
                 with _translate_derivation_errors(pending):
@@ -206,9 +216,9 @@ def is_state_unaltered(database: Database) -> bool:
 
 
 def is_attached_state_unaltered(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Return whether the rows of the attached state are those that its updates wrote; all are read if that is not known.
+    """Return whether the rows of the attached state are those that its updates wrote.
 
-    It is known as long as nothing else wrote to the file.
+    All rows are read, unless nothing else wrote to the file since.
     """
     ((path,),) = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = 'state'").fetchall()
     return is_known_state_file(Path(path)) or _has_recorded_digest(connection)
