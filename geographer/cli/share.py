@@ -59,6 +59,7 @@ _remote_argument = click.argument("remote", required=False, default=None, metava
 @click.pass_obj
 def clone_command(
     base: str,
+    /,
     source: str,
     folder: str | None,
     remote: str | None,
@@ -121,6 +122,7 @@ def clone_command(
 @click.pass_obj
 def fetch_command(
     folder: str,
+    /,
     remote: str | None,
     branch: str | None,
     revisions: str | None,
@@ -137,10 +139,13 @@ def fetch_command(
     the files that it lacks are fetched, and the workspace shows them.
     """
     dataset = _open_dataset(folder)
-    result = dataset.fetch(
-        remote, branch=branch, revisions=_read_selection(revisions), all_files=all_files, **conditions
-    )
+    selection = _read_selection(revisions)
+    result = dataset.fetch(remote, branch=branch, revisions=selection, all_files=all_files, **conditions)
     _print_fetched(result, as_json=as_json)
+    if not as_json and (all_files or any(conditions.values())):
+        partial = dataset.sharing_status().partial
+        scope = f"partial clone: {partial}" if partial else "this clone takes all files"
+        click.echo(f"{result.bytes:,} bytes of files fetched; {scope}")
 
 
 @click.command("pull", epilog=format_example("pull", "pull --branch lakes"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from geographer.storage.workspace.partial.selection import (
     write_partial_clone,
 )
 from geographer.storage.workspace.required_objects import RevisionSelection
+
+logger = logging.getLogger(__name__)
 
 
 class PartialStatus(NamedTuple):
@@ -48,6 +51,9 @@ def begin_partial_clone(work: UnitOfWork, selection: FileSelection | None) -> No
     if selection is not None:
         with work.open_revision() as head:
             clone = make_partial_clone(resolve_selection(head, selection))
+            with FileEvaluator(head.connection, clone) as evaluator:
+                if not evaluator.count_files(head.position).selected_files:
+                    logger.warning("the conditions choose no file of @%s: %s", head.position, clone.format_selections())
     write_partial_clone(work.root, clone)
 
 
