@@ -28,7 +28,9 @@ def temporary_sibling(target: Path, suffix: str = "") -> Iterator[Path]:
 
     `suffix` is that of its name, for libraries that look at it.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    # Called for each file: a failing mkdir takes longer than looking.
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".geographer-{secrets.token_hex(8)}{suffix}")
     try:
         yield temporary

@@ -446,7 +446,8 @@ class Store:
                 link_or_copy(self.cache_path(sums.md5), temporary, link_types)
             except FileNotFoundError:
                 return "missing"
-            if damage := check_file(temporary, sums, check_digest=not is_trusted):
+            is_intact = is_trusted and temporary.stat().st_size == sums.size
+            if not is_intact and (damage := check_file(temporary, sums, check_digest=not is_trusted)):
                 return damage
             temporary.replace(path)
         return None
