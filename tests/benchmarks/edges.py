@@ -29,6 +29,10 @@ PEAK_MB = 1_500
 _SIDE_M = 17_000.0
 _ZONE = "EPSG:32632"
 _JOIN = "030_edge_relation.sql"
+_SEDONADB_JOIN = (
+    "SELECT feature_id, raster_id, ST_Contains(raster.geometry, feature.geometry) AS contains "
+    "FROM feature JOIN raster ON ST_Intersects(raster.geometry, feature.geometry)"
+)
 
 
 class JoinResult(NamedTuple):
@@ -63,6 +67,7 @@ def compare_full_joins(folder: Path, scale: float) -> list[Row]:
         rows.append(Row("edges: skipped sedonadb, not installed (extra 'bench')", ""))
     else:
         rows += _compare_joins(size, lonlat, pairs, "sedonadb", sedonadb, at_most=1.0)
+        rows += _compare_sorted_files(size, folder)
     rows.append(check_limit(f"{size}: peak memory of the rebuild", lonlat.total.peak, PEAK_MB, unit="MB"))
     rows += [
         check_limit(f"geographer {name} ({cost.cpu:.1f} CPU s): peak memory", cost.peak, PEAK_MB, unit="MB")
@@ -95,6 +100,18 @@ def _compare_joins(
             is_met=other_pairs == pairs,
         ),
         Row(f"{size}: peak memory", f"{ours.total.peak:,.0f} MB", f"{other.total.peak:,.0f} MB ({name})"),
+    ]
+
+
+def _compare_sorted_files(size: str, folder: Path) -> list[Row]:
+    """Compare all work from the same features and footprints to a Parquet file of sorted pairs."""
+    report_progress("edges: sorted pairs as Parquet files")
+    ours = run_in_process(_write_sorted_edges, folder / "lonlat")
+    other = run_in_process(_write_with_sedonadb, folder / "input")
+    subject, other_name = f"{size}: total, to sorted Parquet", "sedonadb"
+    return [
+        compare_values(subject, ours.cpu, other.cpu, unit="CPU s", other_name=other_name, at_most=1.0),
+        Row(f"{subject}: peak memory", f"{ours.peak:,.0f} MB", f"{other.peak:,.0f} MB ({other_name})"),
     ]
 
 
@@ -177,6 +194,7 @@ def _write_inputs(folder: Path, scale: float) -> None:
 
 def measure_rebuild(root: Path) -> RebuildCost:
     """Rebuild the state of the dataset at `root`, and measure each of its SQL files."""
+    import geographer.dataset  # noqa: F401 - declares the kinds of events
     from geographer.storage.database.connection import Database, run_script
     from geographer.storage.log.read import read_events_between
     from geographer.storage.state import update
@@ -246,13 +264,38 @@ def _join_with_sedonadb(inputs: Path) -> JoinResult | None:
         for view, name in (("feature", "features"), ("raster", "lonlat")):
             sedona.read_parquet(inputs / f"{name}.parquet").to_memtable().to_view(view)
         with measure_cost() as join:
-            pairs = sedona.sql(
-                "SELECT feature_id, raster_id, ST_Contains(raster.geometry, feature.geometry) AS contains "
-                "FROM feature JOIN raster ON ST_Intersects(raster.geometry, feature.geometry)"
-            )
-            pairs = pa.table(pairs)
+            pairs = pa.table(sedona.sql(_SEDONADB_JOIN))
     columns = (pairs[name].to_numpy() for name in ("feature_id", "raster_id", "contains"))
     return JoinResult(*_summarise_pairs(*columns), join, total)
+
+
+def _write_with_sedonadb(inputs: Path) -> Cost:
+    """Write the sorted pairs without keeping inputs or pairs in memory, and return the cost."""
+    import sedonadb
+
+    with measure_cost() as cost:
+        sedona = sedonadb.connect()
+        for view, name in (("feature", "features"), ("raster", "lonlat")):
+            sedona.read_parquet(inputs / f"{name}.parquet").to_view(view)
+        sedona.sql(_SEDONADB_JOIN).to_parquet(
+            inputs / "pairs.parquet", sort_by=["feature_id", "raster_id"], single_file_output=True
+        )
+    return cost
+
+
+def _write_sorted_edges(root: Path) -> Cost:
+    """Rebuild the state of the dataset at `root`, write its sorted edges, and return the cost of both."""
+    import geographer.dataset  # noqa: F401 - declares the kinds of events
+    from geographer.storage.database.connection import Database
+    from geographer.storage.state.update import rebuild_state
+
+    database, path = Database(root / ".geographer"), root / "pairs.parquet"
+    pairs = "SELECT feature_key, raster_key, contains FROM state.edge ORDER BY feature_key, raster_key"
+    with measure_cost() as cost:
+        rebuild_state(database)
+        with database.open_connection(state="r", spatial=True) as connection:
+            connection.execute(f"COPY ({pairs}) TO '{path}' (FORMAT parquet)")
+    return cost
 
 
 def _encode_pairs(features: np.ndarray, rasters: np.ndarray) -> np.ndarray:

@@ -294,6 +294,10 @@ RASTERS = [
     Raster("catalogue", LONLAT, Polygon([(-3.1, 36.1), (-1.9, 36.3), (-2.2, 37.3), (-3.5, 37.1)])),
     Raster("catalogue, split", LONLAT, box(179, 64, 180, 66) | box(-180, 64, -178.5, 66)),
     Raster("catalogue, wide", LONLAT, Polygon([(-60, 20), (-20, 25), (-25, 50), (-70, 45)])),
+    Raster("four sides, clockwise", LONLAT, Polygon([(14, 48), (13.9, 49), (15.1, 49.2), (15.3, 47.9)])),
+    Raster("four sides, a sharp corner", LONLAT, Polygon([(30, 40), (33, 40.2), (30.5, 40.4), (30.1, 40.3)])),
+    Raster("four sides, utm", "EPSG:32632", Polygon([(4e5, 5.3e6), (5e5, 5.31e6), (4.8e5, 5.39e6), (4.1e5, 5.38e6)])),
+    Raster("four sides, not convex", "EPSG:32633", Polygon([(4e5, 5e6), (4.5e5, 5.02e6), (5e5, 5e6), (4.5e5, 5.1e6)])),
 ]  # fmt: skip
 
 
