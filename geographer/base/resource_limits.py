@@ -12,7 +12,7 @@ from geographer.base.errors import UsageError
 MEMORY_VARIABLE: Final = "GEOGRAPHER_MEMORY_LIMIT"
 DISK_VARIABLE: Final = "GEOGRAPHER_DISK_LIMIT"
 PARTS_VARIABLE: Final = "GEOGRAPHER_GRAPH_PARTS"
-MINIMUM_MEMORY: Final = 300_000_000
+MINIMUM_MEMORY: Final = 500_000_000
 """The least memory limit: Python and the libraries take a good half of it."""
 _DEFAULT_MEMORY_SHARE: Final = 0.7
 _DEFAULT_DISK_SHARE: Final = 0.5

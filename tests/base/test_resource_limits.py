@@ -35,9 +35,9 @@ def test_invalid_sizes_are_rejected(text):
 
 
 def test_tiny_memory_is_rejected():
-    with pytest.raises(UsageError, match=r"is too small\. Use at least 300MB"):
-        parse_memory_limit("299MB", "--memory-limit")
-    assert ResourceLimits(MINIMUM_MEMORY).query_memory > 50_000_000
+    with pytest.raises(UsageError, match=r"is too small\. Use at least 500MB"):
+        parse_memory_limit("499MB", "--memory-limit")
+    assert ResourceLimits(MINIMUM_MEMORY).query_memory > 100_000_000
 
 
 def test_limits_come_from_arguments_before_environment(monkeypatch):

@@ -29,7 +29,7 @@ def scan_parquet(
         for column in map(quote_identifier, geometries):
             connection.execute(f"SELECT count(*) FROM {scan} WHERE ST_GeometryType({column}) IS NULL")  # noqa: S608
     except duckdb.Error as error:
-        if is_interrupt(error):
+        if is_interrupt(error) or isinstance(error, duckdb.OutOfMemoryException):
             raise
         return None
     if not geometries:

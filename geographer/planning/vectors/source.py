@@ -97,7 +97,7 @@ class VectorSource:
         try:
             yield
         except duckdb.Error as error:
-            if is_interrupt(error):
+            if is_interrupt(error) or isinstance(error, duckdb.OutOfMemoryException):
                 raise
             condition = f" with --where {quote_start(where)!r}" if where else ""
             detail = hide_credentials(where or "", _read_first_line(error))

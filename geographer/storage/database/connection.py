@@ -256,7 +256,10 @@ def interrupt_queries() -> None:
 def memory_connection() -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection with the spatial functions and no file, to query tables in memory."""
     with closing(open_cursor(_open_memory_database())) as connection:
-        yield connection
+        try:
+            yield connection
+        except duckdb.OutOfMemoryException as error:
+            raise StorageError(explain_memory_error(error, read_resource_limits())) from error
 
 
 @cache
@@ -362,7 +365,8 @@ class Database:
                 try:
                     yield connection
                 except Exception as error:
-                    if is_attached and (explained := self._explain_error(connection, error)):
+                    is_explained = is_attached or isinstance(error, duckdb.OutOfMemoryException)
+                    if is_explained and (explained := self._explain_error(connection, error)):
                         raise explained from error
                     raise
 
