@@ -65,7 +65,7 @@ def count_bytes(folder: Path) -> int:
 
 
 def measure_epochs(root: Path) -> dict[str, tuple[float, float]]:
-    """Return chips per wall second and per CPU second of an epoch of files, each opened anew, and of windows."""
+    """Return chips per wall second and per CPU second of an epoch of files, each opened when it is read, and of windows."""
     import torch
 
     from geographer.torch import ChipDataset

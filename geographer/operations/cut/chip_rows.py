@@ -27,7 +27,7 @@ _RASTERS: Final = (
 )
 
 
-class RecordedRaster(NamedTuple):
+class LoggedRaster(NamedTuple):
     """What the log says about a raster; `nodata` is text."""
 
     sha256: str
@@ -57,7 +57,7 @@ def describe_chip_file(collection: str, result: ChipResult) -> Mapping[str, Any]
     }
 
 
-def read_recorded_rasters(revision: Revision, raster_ids: Collection[str]) -> dict[str, RecordedRaster]:
+def read_recorded_rasters(revision: Revision, raster_ids: Collection[str]) -> dict[str, LoggedRaster]:
     """Return what the log says about rasters, by id."""
     import pyarrow as pa
 
@@ -67,7 +67,7 @@ def read_recorded_rasters(revision: Revision, raster_ids: Collection[str]) -> di
     with register_table(revision.connection, "listed_raster", ids):
         rows = revision.fetch_rows(_RASTERS)
     return {
-        raster_id: RecordedRaster(
+        raster_id: LoggedRaster(
             sha256, Grid(crs, Transform(*json.loads(transform)), width, height), bands, dtype, nodata
         )
         for raster_id, sha256, crs, transform, width, height, bands, dtype, nodata in rows
@@ -75,7 +75,7 @@ def read_recorded_rasters(revision: Revision, raster_ids: Collection[str]) -> di
 
 
 def describe_virtual_chip(
-    raster: RecordedRaster, window: Window, bands: tuple[int, ...] | None, pad_value: float | None
+    raster: LoggedRaster, window: Window, bands: tuple[int, ...] | None, pad_value: float | None
 ) -> Mapping[str, Any]:
     """Return the columns of a virtual chip that say what it is a window of, and its grid; no file is read.
 
@@ -98,7 +98,7 @@ def describe_virtual_chip(
     }
 
 
-def _format_pad_value(raster: RecordedRaster, value: float) -> str:
+def _format_pad_value(raster: LoggedRaster, value: float) -> str:
     """Return the text of the value of padding: that of nodata, which is exact, if they are equal."""
     import numpy as np
 

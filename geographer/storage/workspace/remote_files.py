@@ -48,7 +48,7 @@ class RemoteVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether a change of the file can be noticed."""
         return bool(self.etag or self.modified or self.version)
 
-    def describe(self, size: int | None) -> str:
+    def describe_version(self, size: int | None) -> str:
         """Return the version in words."""
         parts = (f"version {self.version}" if self.version else "", f"ETag {self.etag}" if self.etag else "")
         modified = f"changed {self.modified}" if self.modified and not self.etag else ""
@@ -133,7 +133,8 @@ def find_version_difference(recorded: RemoteVersion, size: int | None, found: Fo
         is_same = recorded.modified is not None and recorded.modified == now.modified
     if is_same and (None in (size, found.size) or size == found.size):
         return None
-    return f"recorded {recorded.describe(size)}, now {now.describe(found.size) or 'without ETag and Last-Modified'}"
+    present = now.describe_version(found.size) or "without ETag and Last-Modified"
+    return f"recorded {recorded.describe_version(size)}, now {present}"
 
 
 def iter_remote_bytes(version: RemoteVersion) -> Iterator[bytes]:

@@ -53,7 +53,7 @@ class SourceRaster(NamedTuple):
     window_of: tuple[str, SourceRaster] | None = None
     remote: RemoteVersion | None = None
 
-    def exists(self) -> bool:
+    def is_present(self) -> bool:
         """Return whether the file is there."""
         return bool(self.remote) or self.path.exists()
 
@@ -175,7 +175,7 @@ class SourceRasters:
         changed = [
             raster_id
             for raster_id, status in self._status_by_id.items()
-            if not (raster := self._files[raster_id]).exists() or raster.read_status() != status
+            if not (raster := self._files[raster_id]).is_present() or raster.read_status() != status
         ]
         if changed:
             raise ConflictError(
