@@ -80,6 +80,14 @@ def test_append_keeps_complete_row_groups(long_log, tmp_path):
     write_events(root, 1)
     assert all(before.values())
     assert {name: blocks & list_complete_blocks(root, name) for name, blocks in before.items()} == before
+    # A commit writes the last group again, so groups are small.
+    with duckdb.connect(str(root / ".geographer/log.duckdb"), read_only=True) as connection:
+        segments = (
+            "FROM pragma_storage_info('feature_change') WHERE column_name = 'ordinal' AND segment_type <> 'VALIDITY'"
+        )
+        groups = connection.execute(f"SELECT sum(count) {segments} GROUP BY row_group_id").fetchall()
+    assert max(rows for (rows,) in groups) <= 12_288
+    assert sum(rows for (rows,) in groups) == 2 * 2_000 + (EVENTS + 1) * 50
 
 
 def list_complete_blocks(root, name):
