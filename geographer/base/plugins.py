@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from geographer.base.errors import PluginError, UsageError, quote_names
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _PATH: Final = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 """`module:qualified.name`."""
@@ -62,6 +64,8 @@ class PluginKind:
 
     def load_plugin(self, name: str) -> Any:
         """Return the function or class, or None if it is not installed; `PluginError` if importing it fails."""
+        from importlib.metadata import EntryPoint
+
         if name in _REGISTERED:
             return _REGISTERED[name]
         path = self.built_in.get(name, name)
@@ -82,6 +86,8 @@ class PluginKind:
         """Return the function or class of that name; a `PluginError` if it is not installed or importing it fails."""
         plugin = self.load_plugin(name)
         if plugin is None:
+            from importlib.metadata import entry_points
+
             label = f"'{name}' {known_version}".rstrip()
             installed = quote_names(sorted({*self.built_in, *entry_points(group=self.group).names}), limit=20)
             raise PluginError(
@@ -127,6 +133,8 @@ class PluginRef:
 
 def find_entry_point(group: str, name: str) -> EntryPoint | None:
     """Return the entry point of a group by its name, or None."""
+    from importlib.metadata import entry_points
+
     return next(iter(entry_points(group=group, name=name)), None)
 
 
@@ -139,6 +147,8 @@ def accept_old_names(plugin_class: type, names: Mapping[str, str]) -> None:
 
 def plugin_version(plugin: Any) -> str:
     """Return a plugin's attribute `version`, else the version of its distribution, else an empty text."""
+    from importlib.metadata import version
+
     stated = getattr(plugin, "version", None)
     if isinstance(stated, str | int | float):
         return str(stated)
@@ -147,5 +157,9 @@ def plugin_version(plugin: Any) -> str:
     return version(distributions[0]) if distributions else ""
 
 
-_read_distributions = cache(packages_distributions)
-"""Returns the distributions of each package; cached, because reading them takes half a second."""
+@cache
+def _read_distributions() -> Mapping[str, list[str]]:
+    """Return the distributions of each package; cached, because reading them takes half a second."""
+    from importlib.metadata import packages_distributions
+
+    return packages_distributions()

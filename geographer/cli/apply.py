@@ -2,14 +2,14 @@
 
 import click
 
-from geographer.cli import output
+from geographer.cli import options, output
 from geographer.cli.requests import make_request_command
-from geographer.dataset import Dataset
+from geographer.dataset.changeable import ChangeableDataset
 from geographer.operations.apply.conflicts import PatchConflictError
 from geographer.operations.apply.request import ApplyPatch
 
 
-def _apply_patch(dataset: Dataset, request: ApplyPatch, *, as_json: bool) -> None:
+def _apply_patch(dataset: ChangeableDataset, request: ApplyPatch, *, as_json: bool) -> None:
     try:
         result = dataset.run(request)
     except PatchConflictError as error:
@@ -22,4 +22,6 @@ def _apply_patch(dataset: Dataset, request: ApplyPatch, *, as_json: bool) -> Non
     output.print_result(result, as_json=as_json)
 
 
-apply_command = make_request_command("apply", ApplyPatch, run=_apply_patch)
+apply_command = make_request_command(
+    "apply", ApplyPatch, run=_apply_patch, open_dataset=options.open_changeable_dataset
+)

@@ -5,7 +5,7 @@ import click
 from geographer.cli import options, output
 from geographer.cli.help import format_example
 from geographer.cli.named_text import NamedText
-from geographer.dataset import Dataset
+from geographer.dataset.changeable import ChangeableDataset
 
 _COLUMNS = ("in_use", "name", "position", "digest")
 
@@ -24,7 +24,7 @@ def branch_command(folder: str, name: str | None, revision: str | None, delete: 
     """
     if delete and (name is None or revision is not None):
         raise click.UsageError("-d takes the NAME of a branch, and nothing else.")
-    dataset = Dataset.open(folder)
+    dataset = ChangeableDataset.open(folder)
     if name is None:
         branches = dataset.list_branches()
     elif delete:
@@ -54,7 +54,7 @@ def switch_command(folder: str, name: str, as_json: bool) -> None:
     then at its head, at the cost of what differs. Git stays where it is; where its commit has the lock file of another
     branch, a message says so.
     """
-    dataset = Dataset.open(folder, command=options.format_command_line(), progress=output.show_progress)
+    dataset = options.open_changeable_dataset(folder)
     known = {branch.name for branch in dataset.list_branches()}
     branch = dataset.switch_branch(name)
     if name not in known and not as_json:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import click
 import msgspec
 
-from geographer.cli import output
+from geographer.cli import options, output
 from geographer.cli.attributes import format_value
 from geographer.cli.requests import make_request_command
 from geographer.operations.describe import DescribeDataset, parse_creators
@@ -53,4 +53,6 @@ def _format_value(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-describe_command = make_request_command("describe", DescribeDataset, run=_describe_dataset)
+describe_command = make_request_command(
+    "describe", DescribeDataset, run=_describe_dataset, open_dataset=options.open_changeable_dataset
+)

@@ -6,12 +6,16 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
 from itertools import pairwise
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from geographer.cli import output
 from geographer.dataset.reader import DatasetReader
+
+if TYPE_CHECKING:
+    from geographer.dataset import Dataset
+    from geographer.dataset.changeable import ChangeableDataset
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -29,11 +33,18 @@ def pass_dataset(command: Command) -> Command:
     return run_with_dataset  # type: ignore[return-value]
 
 
-def open_dataset(folder: str) -> DatasetReader:
+def open_dataset(folder: str) -> "Dataset":
     """Open the dataset that a command changes: in a folder, or in the nearest one above it."""
     from geographer.dataset import Dataset
 
     return Dataset.open(folder, command=format_command_line(), progress=output.show_progress)
+
+
+def open_changeable_dataset(folder: str) -> "ChangeableDataset":
+    """Open the dataset that a command changes by one request, without importing the others."""
+    from geographer.dataset.changeable import ChangeableDataset
+
+    return ChangeableDataset.open(folder, command=format_command_line(), progress=output.show_progress)
 
 
 def make_option(names: str, shown_default: Any, help_text: str, **settings: Any) -> Decorator:

@@ -18,7 +18,7 @@ from geographer.cli.help import format_example
 from geographer.cli.options import Command
 from geographer.dataset.reader import DatasetReader
 from geographer.outputs.table_files import choose_format, format_query_lines, write_lines
-from geographer.outputs.table_text import read_query_summary, write_parquet_rows
+from geographer.outputs.table_text import SummaryRows, read_query_summary, write_parquet_rows
 from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S, make_timeout_error
 from geographer.storage.queries.read_tables import count_query_rows, run_user_query
 
@@ -109,9 +109,12 @@ def choose_output_format(path: str | None, requested: str | None) -> str:
     return requested or choose_format(Path(path or ""), None)
 
 
-def print_summary(rows: "pa.Table", path: str | None) -> None:
+def print_summary(rows: "pa.Table | SummaryRows", path: str | None) -> None:
     """Print rows as a table that fits the terminal, or write it to a file as wide as it is."""
-    names, values = rows.column_names, zip(*map(output.list_values, rows.columns), strict=True)
+    if isinstance(rows, SummaryRows):
+        names, values = rows
+    else:
+        names, values = rows.column_names, [*zip(*map(output.list_values, rows.columns), strict=True)]
     if path is None:
         output.print_table(names, values, "Select columns with --columns.")
     else:

@@ -27,7 +27,7 @@ def make_request_command(
     request_class: type[Request],
     *more: click.Parameter,
     run: Callable[..., None] | None = None,
-    open_dataset: Callable[[str], Any] = options.open_dataset,
+    open_dataset: Callable[[str], Any] | None = None,
 ) -> click.Command:
     """Return the command that makes a request and prints what it changed.
 
@@ -36,8 +36,10 @@ def make_request_command(
         request_class: The class of the request; its docstring is the help.
         more: Further parameters, for `run`.
         run: Called with the dataset, the request, `as_json` and the values of `more`. Default: run and print.
-        open_dataset: Returns the dataset of the folder that the command works on.
+        open_dataset: Returns the dataset of the folder that the command works on. Default: one that runs the request,
+            or for `run` a `Dataset`.
     """
+    open_folder = open_dataset or (options.open_dataset if run else options.open_changeable_dataset)
 
     def run_command(as_json: bool, **values: Any) -> None:
         if "scheduler" in values:
@@ -48,7 +50,7 @@ def make_request_command(
             request = request_class(**values)
         except UsageError as error:
             raise click.UsageError(str(error)) from error
-        dataset = open_dataset(click.get_current_context().obj)
+        dataset = open_folder(click.get_current_context().obj)
         if run:
             run(dataset, request, as_json=as_json, **extra)
         else:

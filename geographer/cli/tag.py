@@ -8,7 +8,7 @@ from geographer.base.errors import NotFoundError
 from geographer.cli import options, output
 from geographer.cli.help import format_example
 from geographer.cli.requests import make_request_command
-from geographer.dataset import Dataset
+from geographer.dataset.changeable import ChangeableDataset
 from geographer.dataset.reader import DatasetReader
 from geographer.operations.tag.request import TagRevision
 
@@ -24,7 +24,7 @@ _request_option = click.Option(
 )
 
 
-def _run_tag(dataset: Dataset, request: TagRevision, *, as_json: bool, request_file: str | None) -> None:
+def _run_tag(dataset: ChangeableDataset, request: TagRevision, *, as_json: bool, request_file: str | None) -> None:
     """Set or sign the tag; with a file for a request alone, only write that for a signature that the tag has."""
     if request_file is not None and request.sign is None and not _has_tag(dataset, request.name):
         raise NotFoundError(f"no tag '{request.name}' with a signature, which a time stamp covers. Add --sign KEY.")
@@ -37,11 +37,13 @@ def _run_tag(dataset: Dataset, request: TagRevision, *, as_json: bool, request_f
             click.echo(f"wrote {request_file}: let an authority answer it, then run geographer tag --timestamp ANSWER")
 
 
-def _has_tag(dataset: Dataset, name: str) -> bool:
+def _has_tag(dataset: ChangeableDataset, name: str) -> bool:
     return any(row["tag"] == name for row in dataset.tags().to_pylist())
 
 
-tag_command = make_request_command("tag", TagRevision, _request_option, run=_run_tag)
+tag_command = make_request_command(
+    "tag", TagRevision, _request_option, run=_run_tag, open_dataset=options.open_changeable_dataset
+)
 
 
 @click.command("tags", epilog=format_example("tags"))

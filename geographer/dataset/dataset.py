@@ -9,7 +9,7 @@ from geographer.base.atomic_files import translate_os_errors
 from geographer.base.errors import ReadOnlyError
 from geographer.base.html import DisplayedDict, DisplayedList
 from geographer.base.progress import ProgressCallback, show_notebook_progress
-from geographer.dataset.branching import BranchingDataset
+from geographer.dataset.changeable import ChangeableDataset
 from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.methods import make_method
 from geographer.dataset.old_names import OLD_METHODS, replace_old_name
@@ -64,7 +64,7 @@ from geographer.storage.database.dataset_folder import (
 from geographer.storage.events import ChangeResult
 from geographer.storage.history.published import check_selection
 from geographer.storage.queries.table import Table
-from geographer.storage.request import PlanContext, Request
+from geographer.storage.request import PlanContext
 
 if TYPE_CHECKING:
     from geographer.outputs.exports.run import ExportResult
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from geographer.storage.workspace.required_objects import RevisionSelection
 
 
-class Dataset(BranchingDataset):
+class Dataset(ChangeableDataset):
     """An object-centric remote-sensing dataset with all its versions, in a folder.
 
     Create one with `Dataset.init`, open one with `Dataset.open`. Every method that changes the dataset appends one
@@ -187,9 +187,7 @@ class Dataset(BranchingDataset):
 
         return extract_collection(self, collection, Path(to), create_target, at=at, message=message, author=author)
 
-    def run(self, request: Request) -> ChangeResult:
-        """Run a request: record what it changes as one event."""
-        return self._unit_of_work.run_request(request)
+    run = ChangeableDataset.run
 
     def run_update(self, request: Update) -> Iterator[ChangeResult]:
         """Run every recipe, and yield each result when it is recorded."""

@@ -11,17 +11,13 @@ from geographer.base.html import DisplayedDict, DisplayedList
 from geographer.dataset.filters import RevisionSpec
 from geographer.dataset.ids import read_id
 from geographer.dataset.plots import PlotReader
-from geographer.outputs.history import read_history
-from geographer.planning.attributes import read_attributes
 from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.events import Event
 from geographer.storage.history.agreement import LockRelation
 from geographer.storage.log.branches import Location, read_branch
 from geographer.storage.log.read import read_event, read_events_between
-from geographer.storage.queries.open_conflicts import list_open_conflicts
 from geographer.storage.queries.table import Table
 from geographer.storage.unit_of_work import UnitOfWork
-from geographer.storage.workspace.checkout import CheckoutResult
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +33,7 @@ if TYPE_CHECKING:
     from geographer.outputs.pages.diff.facts import PageSide
     from geographer.outputs.reproduce import ReproduceResult
     from geographer.sharing.status import SharingStatus
+    from geographer.storage.workspace.checkout import CheckoutResult
     from geographer.storage.workspace.verify_report import VerifyResult
 
 
@@ -114,6 +111,8 @@ class DatasetReader(PlotReader):
         Raises:
             NotFoundError: no revision has such an object.
         """
+        from geographer.outputs.history import read_history
+
         with self._unit_of_work.open_tables() as (connection, _):
             return DisplayedList(read_history(connection, read_id(identity)))
 
@@ -538,6 +537,9 @@ class DatasetReader(PlotReader):
 
     def status(self) -> dict[str, Any]:
         """Return branch and head, counts, classes, recipes, tags, open conflicts, and what the workspace shows."""
+        from geographer.planning.attributes import read_attributes
+        from geographer.storage.queries.open_conflicts import list_open_conflicts
+
         head = self._unit_of_work.read_head()
         with self._unit_of_work.open_revision(head.position) as revision:
             counts = {name: revision.fetch_value(query) for name, query in _COUNT_QUERIES.items()}
@@ -557,7 +559,7 @@ class DatasetReader(PlotReader):
             }
             return DisplayedDict(facts)
 
-    def checkout(self, revision: RevisionSpec = None, *, to: str | Path | None = None) -> CheckoutResult:
+    def checkout(self, revision: RevisionSpec = None, *, to: str | Path | None = None) -> "CheckoutResult":
         """Write the files of a revision to the workspace, or with its tables to the folder `to`, byte for byte.
 
         If `revision` is None, it is that of the lock file, which Git may have changed, or the head.

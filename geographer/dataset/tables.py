@@ -16,17 +16,9 @@ from geographer.dataset.filters import (
     make_table_method,
     select_rows,
 )
-from geographer.outputs.table_files import choose_format, format_table_lines, write_table_file
-from geographer.outputs.table_text import (
-    format_geojson_features,
-    format_json_lines,
-    format_query_json_lines,
-    read_summary,
-)
 from geographer.storage.database.dataset_folder import find_dataset_root
 from geographer.storage.database.query_limits import DEFAULT_TIMEOUT_S
 from geographer.storage.log.branches import Location, read_branch
-from geographer.storage.queries.empty_selection import describe_empty_selection
 from geographer.storage.queries.read_tables import (
     FileLocator,
     UserQuery,
@@ -43,6 +35,8 @@ from geographer.storage.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from geographer.outputs.table_text import SummaryRows
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 """Values of the parameters of an SQL query: in order for `?` and `$1`, by name for `$name`."""
@@ -137,7 +131,7 @@ class TableReader:
         from geographer.planning.context_classes import read_context_classes
 
         with self._unit_of_work.open_revision(at) as revision:
-            context = read_context_classes(revision.connection, revision.position).names
+            context = read_context_classes(revision.plain_connection, revision.position).names
             classes = list_classes(revision).arrow
             is_context = [name in context for name in classes["class"].to_pylist()]
             return Table(classes.append_column("is_context", [is_context]))
@@ -151,6 +145,8 @@ class TableReader:
     @accept_filters(select_rows)
     def describe_empty_table(self, name: str, at: RevisionSpec, table_filter: TableFilter) -> str | None:
         """Return why no row of a table meets a filter with an SQL expression; None if some do, or there are none."""
+        from geographer.storage.queries.empty_selection import describe_empty_selection
+
         where = table_filter.where
         with self._unit_of_work.open_revision(at) as revision:
             if where is None or count_rows(revision, name, table_filter):
@@ -162,12 +158,16 @@ class TableReader:
     @accept_filters(select_rows)
     def format_json_lines(self, name: str, at: RevisionSpec, table_filter: TableFilter) -> list[str]:
         """Return the rows of a table as JSON objects, geometry as GeoJSON."""
+        from geographer.outputs.table_text import format_json_lines
+
         with self._open_tables(at) as revision:
             return format_json_lines(revision, name, table_filter)
 
     @accept_filters(select_rows)
     def format_geojson_features(self, name: str, at: RevisionSpec, table_filter: TableFilter) -> list[str]:
         """Return the rows of `features` or `rasters` as GeoJSON features; UsageError if the table has no geometry."""
+        from geographer.outputs.table_text import format_geojson_features
+
         with self._open_tables(at) as revision:
             return format_geojson_features(revision, name, table_filter)
 
@@ -176,15 +176,19 @@ class TableReader:
 
         The other arguments, and what the formats hold, are those of `write_table`.
         """
+        from geographer.outputs.table_files import choose_format, format_table_lines
+
         with self._open_tables(at) as revision:
             return format_table_lines(revision, name, make_filter(filters), choose_format(Path(), format))
 
     @accept_filters(select_rows)
-    def read_summary(self, name: str, at: RevisionSpec, table_filter: TableFilter) -> "pa.Table":
+    def read_summary(self, name: str, at: RevisionSpec, table_filter: TableFilter) -> "pa.Table | SummaryRows":
         """Return one of the tables with each geometry as a short text for people, such as `POLYGON 9 points 12.1,46.5`.
 
         The two numbers are longitude and latitude of the middle of its bounds, with four decimals.
         """
+        from geographer.outputs.table_text import read_summary
+
         with self._open_tables(at) as revision:
             return read_summary(revision, name, table_filter)
 
@@ -231,6 +235,8 @@ class TableReader:
     def _write_table(
         self, name: str, path: Path, table_format: str | None, at: RevisionSpec, table_filter: TableFilter
     ) -> None:
+        from geographer.outputs.table_files import choose_format, write_table_file
+
         chosen = choose_format(path, table_format)
         with self._open_tables(at) as revision:
             write_table_file(revision, name, table_filter, path, chosen)
@@ -270,6 +276,8 @@ class TableReader:
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
     ) -> list[str]:
         """Run a SELECT as `sql` does; return the rows as JSON objects, geometry as GeoJSON."""
+        from geographer.outputs.table_text import format_query_json_lines
+
         return format_query_json_lines(self.prepare_query(query, at, parameters=parameters, timeout_s=timeout_s))
 
     def prepare_query(
@@ -307,7 +315,7 @@ class TableReader:
 
         def locate_files(revision: Revision) -> None:
             # The workspace shows a revision of the branch in use; a path of another branch leads to DVC's cache.
-            is_own = read_branch(revision.connection) == work.branch_name
+            is_own = read_branch(revision.plain_connection) == work.branch_name
             revision.locate_files(shown if is_own else None, work.file_store.find_cache_folder)
 
         return locate_files

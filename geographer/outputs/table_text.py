@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import duckdb
 
@@ -20,6 +21,10 @@ from geographer.storage.queries.selection import TableFilter, build_selection, i
 if TYPE_CHECKING:
     import pyarrow as pa
 
+QueryRunner = Callable[[str, Any], duckdb.DuckDBPyConnection]
+"""Runs a query with the values of its parameters."""
+
+_LAST_TIMES: Final = (datetime.date.max, datetime.datetime.max)
 _GEOMETRY_SUMMARY: Final = (
     "CASE WHEN {0} IS NULL THEN NULL WHEN ST_IsEmpty({0}) THEN ST_GeometryType({0})::VARCHAR || ' EMPTY' "
     "ELSE ST_GeometryType({0})::VARCHAR || if(ST_GeometryType({0}) = 'POINT', '', ' ' || ST_NPoints({0}) || ' points') "
@@ -32,28 +37,49 @@ def format_json_lines(revision: Revision, table: str, table_filter: TableFilter)
     """Return a table's filtered rows as JSON objects: geometry as GeoJSON, null for infinity and NaN."""
     query, parameters = build_selection(revision, table, table_filter)
     with translate_sql_errors(table_filter.where):
-        return _fetch_json_rows(revision.connection, query, parameters)
+        connection = revision.prepare_connection(query, spatial=table in GEOMETRY_COLUMNS)
+        return _fetch_json_rows(connection, query, parameters)
 
 
-def read_summary(revision: Revision, table: str, table_filter: TableFilter) -> pa.Table:
+class SummaryRows(NamedTuple):
+    """The rows of a table as Python values."""
+
+    names: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+def read_summary(revision: Revision, table: str, table_filter: TableFilter) -> pa.Table | SummaryRows:
     """Return a table's filtered rows with each geometry as a short text: `POLYGON 9 points 12.1,46.5`.
 
-    The two numbers are x and y of the middle of its bounds, with four decimals.
+    The two numbers are x and y of the middle of its bounds, with four decimals. The rows are an Arrow table if Python
+    lacks one of their dates.
     """
     query, parameters = build_selection(revision, table, table_filter)
     with translate_sql_errors(table_filter.where):
-        return revision.fetch_arrow(_summarise_geometries(revision.connection, query, parameters), parameters)
+        query = _summarise_geometries(revision.run_query, query, parameters)
+        result = revision.run_query(query, parameters)
+        columns = [(name, str(kind)) for name, kind, *_ in result.description]
+        rows = result.fetchall()
+        if _has_unusual_times(columns, rows):
+            return revision.fetch_arrow(query, parameters)
+    return SummaryRows([name for name, _ in columns], rows)
+
+
+def _has_unusual_times(columns: list[tuple[str, str]], rows: list[tuple[Any, ...]]) -> bool:
+    """Return whether DuckDB replaced a date or time that Python lacks, such as one in the year 10000, by another."""
+    places = [index for index, (_, kind) in enumerate(columns) if kind.startswith(("DATE", "TIME"))]
+    return any(row[place] in _LAST_TIMES or isinstance(row[place], str) for row in rows for place in places)
 
 
 def read_query_summary(user_query: UserQuery) -> pa.Table:
     """Run a user's SELECT and return its rows with each geometry as a short text; see `read_summary`."""
     with open_user_query(user_query) as (connection, select):
-        query = _summarise_geometries(connection, select, user_query.parameters)
+        query = _summarise_geometries(connection.execute, select, user_query.parameters)
         return fetch_limited_table(connection, query, user_query.parameters)
 
 
-def _summarise_geometries(connection: duckdb.DuckDBPyConnection, query: str, parameters: Any) -> str:
-    columns = connection.execute(f"DESCRIBE ({query}\n)", parameters).fetchall()
+def _summarise_geometries(execute: QueryRunner, query: str, parameters: Any) -> str:
+    columns = execute(f"DESCRIBE ({query}\n)", parameters).fetchall()
     names = [quote_identifier(name) for name, kind, *_ in columns if kind.startswith("GEOMETRY")]
     if not names:
         return query
@@ -86,7 +112,8 @@ def format_csv_lines(revision: Revision, table: str, table_filter: TableFilter, 
     """
     query, parameters = build_selection(revision, table, table_filter)
     with translate_sql_errors(table_filter.where):
-        return _fetch_csv_lines(revision.connection, query, parameters, delimiter)
+        connection = revision.prepare_connection(query, spatial=table in GEOMETRY_COLUMNS)
+        return _fetch_csv_lines(connection, query, parameters, delimiter)
 
 
 def write_parquet(revision: Revision, table: str, table_filter: TableFilter, path: Path) -> None:

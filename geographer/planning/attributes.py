@@ -20,7 +20,7 @@ _MAX_DEPTH: Final = 32
 def read_attributes(revision: Revision) -> dict[str, Any]:
     """Return the attributes at a revision, by name, in alphabetical order."""
     attributes: dict[str, Any] = {}
-    for declaration in read_declarations(revision.connection, [ATTRIBUTES_EVENT], revision.position):
+    for declaration in read_declarations(revision.plain_connection, [ATTRIBUTES_EVENT], revision.position):
         attributes |= declaration.payload["attributes"]
         for name in declaration.payload["removed"]:
             attributes.pop(name, None)

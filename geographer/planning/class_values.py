@@ -2,16 +2,13 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from geographer.base.errors import ConflictError, UsageError, quote_objects
-from geographer.storage.events.row_tables import make_row_table
+from geographer.storage.events.plain_rows import PlainRows
 from geographer.storage.queries.revision import Revision
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 ClassNames = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(extra_json_schema={"uniqueItems": True})]
 MAX_MASK_VALUE: Final = 65_535
@@ -53,12 +50,12 @@ def number_classes(
     return {name: next(values) if value else 0 for name, value in wanted.items() if name not in existing}
 
 
-def make_class_rows(values: Mapping[str, int]) -> "pa.Table":
+def make_class_rows(values: Mapping[str, int]) -> PlainRows:
     """Return log rows that add classes with these values; `UsageError` if a name holds a credential."""
     from geographer.base.redaction import require_no_credentials
 
     require_no_credentials("class name", values)
-    return make_row_table("class_change", {"class": [*values], "value": [*values.values()]})
+    return PlainRows("class_change", {"class": [*values], "value": [*values.values()]})
 
 
 def choose_mask_dtype(values: Mapping[str, int], ignore: int | None) -> Literal["uint8", "uint16"]:

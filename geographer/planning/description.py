@@ -76,7 +76,7 @@ def read_description(revision: Revision) -> KnownDescription:
     Later events replace earlier ones, field by field, and the licences of sources by collection. Events of a merged
     branch count, in the order of their generation.
     """
-    declarations = read_declarations(revision.connection, [DESCRIPTION_EVENT])
+    declarations = read_declarations(revision.plain_connection, [DESCRIPTION_EVENT])
     fields: dict[str, Any] = {}
     for declaration in declarations:
         changes = declaration.payload["description"]

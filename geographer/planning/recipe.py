@@ -12,7 +12,7 @@ from geographer.base.parameters import Parameter, list_parameters, to_json_value
 from geographer.base.plugins import PluginRef
 from geographer.base.values import Size
 from geographer.planning.upcasters import upcast_parameters
-from geographer.storage.events.payload import RecipeRecord, load_payload_classes
+from geographer.storage.events.payload import RecipeRecord, load_request_classes
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Request
 
@@ -197,12 +197,18 @@ def make_version_error(name: str, what: str) -> UnsupportedVersionError:
 
 def load_recipe(record: RecipeRecord) -> Recipe:
     """Return the recipe that the log records, whichever version recorded it."""
-    if record.kind not in RECIPE_CLASSES:
-        load_payload_classes()
-    if record.kind not in RECIPE_CLASSES:
+    recipe_class = find_recipe_class(record.kind)
+    if recipe_class is None:
         raise make_version_error(record.name, f"kind '{record.kind}'")
     parameters = {name: _lists_to_tuples(value) for name, value in upcast_parameters(record).items()}
-    return RECIPE_CLASSES[record.kind].from_parameters(record.name, parameters)
+    return recipe_class.from_parameters(record.name, parameters)
+
+
+def find_recipe_class(kind: str) -> type[Recipe] | None:
+    """Return the class of a kind of recipes; None if this version does not know it."""
+    if kind not in RECIPE_CLASSES:
+        load_request_classes()
+    return RECIPE_CLASSES.get(kind)
 
 
 def find_recipe(revision: Revision, name: str) -> Recipe | None:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from geographer.base.errors import NotFoundError, UsageError, quote_names
-from geographer.storage.events.row_tables import KEY_COLUMNS, make_row_table
+from geographer.storage.events.plain_rows import PlainRows
+from geographer.storage.events.row_tables import KEY_COLUMNS
 from geographer.storage.queries.revision import Revision
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ REMOVAL_TABLES: Final = ("raster_change", *_DEPENDENT_TABLES)
 """The log tables that removed rasters have rows in."""
 
 
-def make_removal_rows(revision: Revision, ids: Sequence[str], recipe: str | None = None) -> "dict[str, pa.Table]":
+def make_removal_rows(revision: Revision, ids: Sequence[str], recipe: str | None = None) -> dict[str, PlainRows]:
     """Return the rows, by log table, that remove rasters with what `make_dependent_removal_rows` removes."""
     removed = {"raster_change": make_removed_rows("raster_change", [(id,) for id in ids])} if ids else {}
     return removed | make_dependent_removal_rows(revision, ids, recipe)
@@ -29,7 +30,7 @@ def make_removal_rows(revision: Revision, ids: Sequence[str], recipe: str | None
 
 def make_dependent_removal_rows(
     revision: Revision, ids: Sequence[str], recipe: str | None = None
-) -> "dict[str, pa.Table]":
+) -> dict[str, PlainRows]:
     """Return the rows, by log table, that remove the labels, label objects and split assignments of rasters.
 
     Those of the label or split `recipe` are removed too, whatever their raster.
@@ -44,13 +45,13 @@ def make_dependent_removal_rows(
     return rows
 
 
-def make_removed_rows(table: str, keys: Sequence[Sequence[object]]) -> "pa.Table":
+def make_removed_rows(table: str, keys: Sequence[Sequence[object]]) -> PlainRows:
     """Return rows of the log's `table` that remove the objects with these keys; `keys` must not be empty."""
     columns = dict(zip(KEY_COLUMNS[table], map(list, zip(*keys, strict=True)), strict=True))
-    return make_row_table(table, {"change": ["removed"] * len(keys), **columns})
+    return PlainRows(table, {"change": ["removed"] * len(keys), **columns})
 
 
-def count_rows(rows: "Mapping[str, pa.Table]", table: str) -> int:
+def count_rows(rows: Mapping[str, "pa.Table | PlainRows"], table: str) -> int:
     """Return the number of rows in a log table."""
     return rows[table].num_rows if table in rows else 0
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from geographer.base.executors.batch_journal import BatchJournal
     from geographer.base.executors.executor import Executor
+    from geographer.storage.events.plain_rows import PlannedRows
     from geographer.storage.queries.revision import Revision
     from geographer.storage.workspace.source_rasters import ReplacingFile
 
@@ -82,8 +83,8 @@ class Change:
 
     Attributes:
         event: The payload, without request and software.
-        rows: The rows by log table: an Arrow table, or the name of a relation in the database's connection, with the
-            columns `change` and those of `ROW_TABLES`.
+        rows: The rows by log table: an Arrow table, plain rows, or the name of a relation in the database's connection,
+            with the columns `change` and those of `ROW_TABLES`.
         files: Files that DVC stores, with their checksums.
         move_files: Whether to move `files` (from a staging folder) or copy them (files of the user).
         linked_md5s: MD5s of files that are links to DVC's cache in the workspace.
@@ -97,7 +98,7 @@ class Change:
     """
 
     event: EventPayload
-    rows: Mapping[str, "pa.Table | str"] = field(default_factory=dict)
+    rows: Mapping[str, "PlannedRows"] = field(default_factory=dict)
     files: list[tuple[Path, Checksums]] = field(default_factory=list)
     move_files: bool = False
     linked_md5s: Collection[str] = ()

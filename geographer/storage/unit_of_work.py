@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,17 +18,13 @@ from geographer.base.errors import ConflictError, CorruptError, DamagedFileError
 from geographer.base.logged_warnings import collect_logged_warnings
 from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import quote_start
-from geographer.storage.author import read_author
 from geographer.storage.branch_databases import BranchDatabases
 from geographer.storage.database.connection import Database, open_transaction
-from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, make_staging_folder
-from geographer.storage.dvc.dataset_executor import open_batch_journal
-from geographer.storage.dvc.store import Store
+from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, make_staging_folder, require_writable
 from geographer.storage.events import EMPTY_LOG_HEAD, ChangeResult, CommitInfo, Event, EventPayload, Head
 from geographer.storage.events.payload import find_payload_class, parse_payload
 from geographer.storage.history.agreement import Agreement, LockRelation, compare_lock, follow_lock_branch, restore_log
 from geographer.storage.history.folder import HistoryFolder
-from geographer.storage.log.append import append_event, create_log, has_same_content, make_key_error
 from geographer.storage.log.branches import (
     Location,
     find_chain_head,
@@ -54,21 +49,15 @@ from geographer.storage.log.read import (
 from geographer.storage.log.upgrade import open_database
 from geographer.storage.queries.revision import Revision, open_revision
 from geographer.storage.queries.unreadable import warn_of_unreadable_rows
-from geographer.storage.request import BuildContext, Change, MergeParents, PlanContext, Request
-from geographer.storage.state.update import derive_pending_state, read_state_position, update_state
-from geographer.storage.workspace import checkout
-from geographer.storage.workspace.checkout import CheckoutResult
 from geographer.storage.workspace.marker import WorkspaceMarker, is_marker_of_log, read_marker, write_marker
-from geographer.storage.workspace.partial.absent_files import reject_absent_files
-from geographer.storage.workspace.partial.selection import read_partial_clone
-from geographer.storage.workspace.paths import check_checkout_paths, check_merged_paths, check_new_paths
-from geographer.storage.workspace.tracked_folders import list_dvc_files, require_known_dvc_files
-from geographer.storage.workspace.withdrawn_files import complete_withdrawals, reject_withdrawn_rows
 
 if TYPE_CHECKING:
     import duckdb
 
     from geographer.base.executors.executor import Executor, Workers
+    from geographer.storage.dvc.store import Store
+    from geographer.storage.request import BuildContext, Change, MergeParents, Plan, Request
+    from geographer.storage.workspace.checkout import CheckoutResult
 
 logger = logging.getLogger(__name__)
 
@@ -116,14 +105,21 @@ class UnitOfWork:
     @cached_property
     def file_store(self) -> Store:
         """The dataset's files in DVC."""
+        from geographer.storage.dvc.store import Store
+
         return Store(self.root, self.progress, self._reject_absent_files)
 
     def _reject_absent_files(self, md5s: Sequence[str]) -> None:
         """Raise `NotFoundError` if a partial clone lacks one of the files on purpose."""
+        from geographer.storage.workspace.partial.absent_files import reject_absent_files
+
         reject_absent_files(partial(self.open_tables, spatial=True), self.root, md5s)
 
     def create_log(self, request: Request, change: Change) -> ChangeResult:
         """Create the log with its first event."""
+        from geographer.storage.log.append import append_event, create_log
+        from geographer.storage.state.update import derive_pending_state
+
         self.folder.mkdir(parents=True, exist_ok=True)
         create_log(self.database)
         payload, info = _complete_payload(change, {}), self._make_commit_info(request)
@@ -142,6 +138,10 @@ class UnitOfWork:
             return self._run_request(request)._replace(logged_warnings=warnings)
 
     def _run_request(self, request: Request) -> ChangeResult:
+        from geographer.storage.log.append import make_key_error
+        from geographer.storage.request import Change, PlanContext
+        from geographer.storage.workspace.withdrawn_files import reject_withdrawn_rows
+
         request = request.resolve_inputs(self.open_revision)
         info, recorded_request = self._make_commit_info(request), _make_recorded_request(request)
         is_repeated = partial(self._is_repeated, request, recorded_request)
@@ -165,8 +165,7 @@ class UnitOfWork:
         if request.dry_run or not is_needed:
             result = _make_result(head, plan.event, changed=False)
             return result._replace(would_change=is_needed, preview=getattr(plan, "preview", None))
-        with make_staging_folder(self.root) as staging, open_batch_journal(self.root) as journal:
-            context = BuildContext(self.root, staging, request.max_workers, self.progress, journal=journal)
+        with self._open_build_context(request, plan) as context:
             change = plan.build_outputs(context)
             if change.is_empty and not must_record:
                 return _make_result(head, change.event, changed=False)
@@ -180,11 +179,27 @@ class UnitOfWork:
             change.on_recorded()
         return result
 
+    @contextmanager
+    def _open_build_context(self, request: Request, plan: Plan) -> Iterator[BuildContext]:
+        """Yield what building the outputs of a plan needs: a staging folder, unless nothing is built or stored."""
+        from geographer.storage.dvc.dataset_executor import open_batch_journal
+        from geographer.storage.request import BuildContext, Change
+
+        if type(plan) is Change and not plan.files:
+            require_writable(self.folder)
+            yield BuildContext(self.root, self.folder, request.max_workers, self.progress)
+            return
+        with make_staging_folder(self.root) as staging, open_batch_journal(self.root) as journal:
+            yield BuildContext(self.root, staging, request.max_workers, self.progress, journal=journal)
+
     def _is_repeated(self, request: Request, recorded_request: Mapping[str, object], event: Event) -> bool:
         """Return whether an event was recorded for an equal request.
 
         An event that does not record its request has one if the request leads to it at the revision before.
         """
+        from geographer.storage.log.append import has_same_content
+        from geographer.storage.request import Change, PlanContext
+
         kinds = {event_class.kind for event_class in (request.event, *request.other_events)}
         if event.kind not in kinds:
             return False
@@ -264,6 +279,8 @@ class UnitOfWork:
 
         Each attachment takes a millisecond, so that of a state which is up to date serves the caller, too.
         """
+        from geographer.storage.state.update import read_state_position, update_state
+
         if self._disagreement:
             logger.warning(self._disagreement)
             self._disagreement = None
@@ -288,6 +305,8 @@ class UnitOfWork:
         `ConflictError` if its digest does not start with `expected_head`, if the workspace is at an older revision, or
         if the lock file is at another one.
         """
+        from geographer.storage.state.update import update_state
+
         if expected_head is not None:
             self._require_head(expected_head)
         if problem := self.compare_lock().problem:
@@ -312,6 +331,8 @@ class UnitOfWork:
 
     def complete_withdrawals(self, head: Head) -> None:
         """Delete the withdrawn files that this machine still has."""
+        from geographer.storage.workspace.withdrawn_files import complete_withdrawals
+
         with self.database.open_connection(log="r") as connection:
             if "withdrawn_file" not in list_row_tables(connection):
                 return
@@ -348,6 +369,8 @@ class UnitOfWork:
             return read_event(connection, 1).digest
 
     def _compute_content_digest(self, state_position: int | None, position: int) -> str:
+        from geographer.storage.state.update import read_state_position, update_state
+
         if (state_position or read_state_position(self.database)) < position:
             update_state(self.database)
         with open_revision(self.database, position) as revision:
@@ -355,6 +378,8 @@ class UnitOfWork:
 
     def _complete_interrupted_command(self) -> None:
         """Bring state and workspace up to the head, unless a user checked out another revision."""
+        from geographer.storage.state.update import update_state
+
         head = self.read_head()
         update_state(self.database)
         self.complete_withdrawals(head)
@@ -386,12 +411,17 @@ class UnitOfWork:
         `check_all` also restores files that both revisions have and that were altered or removed. The files of
         `change` have just been stored.
         """
+        from geographer.storage.workspace import checkout
+        from geographer.storage.workspace.paths import check_checkout_paths
+
         stored = {checksums.md5 for _, checksums in change.files} if change else set()
         linked = change.linked_md5s if change else ()
         with self.open_revision(position) as revision:
             current = self.read_marker().position
             if change is None:
                 check_checkout_paths(revision, self.file_store, current)
+            from geographer.storage.workspace.partial.selection import read_partial_clone
+
             read_partial_clone(self.root)  # Raise before anything is changed.
             # If this is interrupted, the next checkout must look at every file.
             write_marker(self._marker_path, WorkspaceMarker(None))
@@ -406,6 +436,8 @@ class UnitOfWork:
     @property
     def workspace_position(self) -> int | None:
         """The position of the workspace's files; None if it is not known, as after other commands of DVC and Git."""
+        from geographer.storage.workspace.tracked_folders import list_dvc_files
+
         marker = self.read_marker()
         is_changed = marker.is_requested and marker.dvc_files != list_dvc_files(self.root)
         return None if is_changed else marker.position
@@ -420,6 +452,8 @@ class UnitOfWork:
 
     def _require_known_dvc_files(self, head: Head) -> WorkspaceMarker:
         """Return the workspace's marker, or raise `ConflictError`; look only at `.dvc` files that changed since."""
+        from geographer.storage.workspace.tracked_folders import list_dvc_files, require_known_dvc_files
+
         marker = self.read_marker(head)
         if changed := sorted(dict(list_dvc_files(self.root).items() - marker.dvc_files.items())):
             with self.open_revision(head.position) as revision:
@@ -427,6 +461,8 @@ class UnitOfWork:
         return marker
 
     def _mark_workspace(self, position: int, digest: str, *, is_requested: bool = False) -> None:
+        from geographer.storage.workspace.tracked_folders import list_dvc_files
+
         marker = WorkspaceMarker(position, is_requested, digest, list_dvc_files(self.root), self.branch_name)
         write_marker(self._marker_path, marker)
 
@@ -438,6 +474,11 @@ class UnitOfWork:
         Files come first: a crash leaves files without an event, never an event without its files. State and workspace
         follow from the log, so the next command can update them.
         """
+        from geographer.storage.log.append import append_event
+        from geographer.storage.state.update import derive_pending_state
+        from geographer.storage.workspace.paths import check_new_paths
+        from geographer.storage.workspace.withdrawn_files import reject_withdrawn_rows
+
         self._require_known_dvc_files(head)
         if problem := self.compare_lock().problem:
             raise ConflictError(problem)
@@ -458,6 +499,8 @@ class UnitOfWork:
 
     def _show_change(self, change: Change, event: Event) -> None:
         """Bring state, workspace and history up to an event that was just appended."""
+        from geographer.storage.state.update import update_state
+
         changes_files = "raster_change" in change.rows or "label_change" in change.rows
         with nullcontext() if changes_files else self.database.open_connection(log="r"):
             position = update_state(self.database)
@@ -505,6 +548,8 @@ class UnitOfWork:
 
     def _check_merge(self, change: Change, connection: duckdb.DuckDBPyConnection, position: int) -> None:
         """Refuse the merged revision at a position if the workspace cannot have its files, or complete its change."""
+        from geographer.storage.workspace.paths import check_merged_paths
+
         revision = Revision(connection, position)
         if "raster_change" in change.rows or "label_change" in change.rows:
             check_merged_paths(revision, self.file_store, self.read_marker().position)
@@ -521,6 +566,9 @@ class UnitOfWork:
         replaced_branch: str | None,
         check: Callable[[duckdb.DuckDBPyConnection, int], None] | None,
     ) -> Event:
+        from geographer.storage.log.append import append_event
+        from geographer.storage.state.update import derive_pending_state
+
         return append_event(
             *(self.database, _complete_payload(change, request), change.rows, info, first_parent),
             derive_state=partial(derive_pending_state, self.database, check=check),
@@ -576,6 +624,8 @@ class UnitOfWork:
 
     def _finish_move(self) -> Head:
         """Derive the state of the head that the branch in use has got; write the lock file, and show the head."""
+        from geographer.storage.state.update import update_state
+
         head = self.read_head()
         position = update_state(self.database)
         self.write_history(state_position=position)
@@ -586,6 +636,7 @@ class UnitOfWork:
     def _make_commit_info(self, request: Request) -> CommitInfo:
         """Return who makes the change and why, without secrets: a command line may have URLs."""
         from geographer.base.redaction import has_credentials, redact_values
+        from geographer.storage.author import read_author
 
         key, author = request.idempotency_key, request.author or read_author(self.root)
         if key is not None and has_credentials(key):
@@ -653,6 +704,8 @@ def _complete_payload(change: Change, request: Mapping[str, object]) -> EventPay
 
 def _list_software_versions(change: Change) -> dict[str, str]:
     """Return the versions of the software that can change an event's outcome; without rows, no pixels were written."""
+    from importlib.metadata import version
+
     versions = {"geographer": __version__, "duckdb": version("duckdb")}
     if change.event.writes_pixels and not change.rows:
         return versions

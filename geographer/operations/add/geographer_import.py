@@ -44,6 +44,7 @@ from geographer.planning.vectors.source import VectorSource
 from geographer.storage.database.connection import Database, escape_literal, quote_identifier
 from geographer.storage.database.dataset_folder import make_staging_folder
 from geographer.storage.events import EMPTY_LOG_HEAD, CommitInfo
+from geographer.storage.events.plain_rows import make_arrow
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.log.append import append_event, create_log
 from geographer.storage.queries.revision import Revision, open_revision
@@ -52,6 +53,8 @@ from geographer.storage.state.update import update_state
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from geographer.storage.events.plain_rows import PlannedRows
 
 _CLASS_COLUMN: Final = "type"
 _DIRECTORY_HELP: Final = "The folder with 'connector' and 'rasters'."
@@ -260,12 +263,13 @@ def _make_footprint_rows(revision: Revision, source: VectorSource, context: Plan
     return revision.fetch_arrow("FROM new_footprint").select(no_rows.column_names).cast(no_rows.schema)
 
 
-def _combine_rows(*parts: "Mapping[str, pa.Table | str]") -> "dict[str, pa.Table]":
+def _combine_rows(*parts: "Mapping[str, PlannedRows]") -> "dict[str, pa.Table]":
     """Return the rows of all parts by log table, without empty tables."""
     import pyarrow as pa
 
-    tables = {table: [part[table] for part in parts if table in part] for table in GeographerImported.tables}
-    return {table: rows for table, found in tables.items() if found and (rows := pa.concat_tables(found)).num_rows}
+    found = {table: [part[table] for part in parts if table in part] for table in GeographerImported.tables}
+    joined = {table: pa.concat_tables(map(make_arrow, rows)) for table, rows in found.items() if rows}
+    return {table: rows for table, rows in joined.items() if rows.num_rows}
 
 
 def _count_ignored_files(directory: GeographerDirectory, listed: Collection[str]) -> tuple[int, list[str]]:

@@ -61,5 +61,5 @@ def read_dependents(revision: Revision, rows: Rows) -> list[ObjectKey]:
 def _iter_dependents(revision: Revision, raster_ids: list[str]) -> Iterator[ObjectKey]:
     if raster_ids:
         for table, rows in make_dependent_removal_rows(revision, raster_ids).items():
-            columns = [rows[name].to_pylist() for name in KEY_COLUMNS[table]]
+            columns = [rows.list_values(name) for name in KEY_COLUMNS[table]]
             yield from ((table, key) for key in zip(*columns, strict=True))

@@ -13,7 +13,7 @@ from geographer.diff.patch.model import RECIPE, REMOVAL, Order
 from geographer.diff.patch.revision_values import ObjectKey, ObjectVersion
 from geographer.operations.apply.rows import AppliedRows, RowChange
 from geographer.operations.apply.three_way import MergedObject
-from geographer.planning.recipe import RECIPE_CLASSES, Recipe, load_recipe
+from geographer.planning.recipe import Recipe, load_recipe
 from geographer.planning.recipe_events import ImportedRecipe
 from geographer.storage.events.payload import RecipeRecord
 from geographer.storage.queries.revision import Revision
@@ -88,7 +88,7 @@ def check_collections(revision: Revision, applied: AppliedRows) -> None:
     added = {name for (name,) in revision.fetch_rows(query)}
     query = "SELECT name FROM recipes WHERE starts_with(kind, 'cut ')"
     cuts = {name for (name,) in revision.fetch_rows(query)} - {*applied.removed_recipes}
-    cuts |= {recipe.name for recipe in applied.recipes if RECIPE_CLASSES[recipe.kind].makes_chips}
+    cuts |= {recipe.name for recipe in applied.recipes if load_recipe(recipe).makes_chips}
     added |= {
         row.values["collection"]
         for key, row in applied.rows.items()

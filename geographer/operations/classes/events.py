@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
+import geographer.planning.context_event  # noqa: F401  # An event of this operation, which `add` records, too.
 from geographer.planning.class_values import ClassNames
 from geographer.planning.removed_rasters import REMOVAL_TABLES
 from geographer.planning.user_columns import ColumnsEvent

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from geographer.base.values import Checksums, Grid, Transform
 from geographer.planning.label_files import AddedLabel, list_added_labels
+from geographer.storage.events.plain_rows import make_arrow
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import BuildContext, Change
@@ -96,5 +97,5 @@ def _add_rows(tables: Mapping[str, Any], rows: list[tuple[Any, ...]]) -> dict[st
     if not rows:
         return dict(tables)
     changed = make_row_table("label_change", dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)))
-    parts = [tables["label_change"], changed] if "label_change" in tables else [changed]
+    parts = [make_arrow(tables["label_change"]), changed] if "label_change" in tables else [changed]
     return {**tables, "label_change": pa.concat_tables(parts)}

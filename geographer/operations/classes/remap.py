@@ -17,12 +17,12 @@ from geographer.planning.removed_rasters import count_rows, make_removal_rows
 from geographer.planning.shared_parameters import OBJECT_SCHEMA, OPTIONAL_TEXT
 from geographer.planning.user_columns import PROBABILITY_PREFIX
 from geographer.storage.database.connection import escape_literal, run_script
-from geographer.storage.events.row_tables import make_row_table
+from geographer.storage.events.plain_rows import PlainRows
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext, Request
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from geographer.storage.events.plain_rows import PlannedRows
 
 _REMAP: Final = Path(__file__).with_name("remap.sql")
 _CHIPS_WITHOUT_OBJECTS: Final = Path(__file__).with_name("chips_without_objects.sql")
@@ -121,7 +121,7 @@ class RemapClasses(ClassChanges, kw_only=True, frozen=True):
         )[0]
         if has_original:
             columns[original_column] = "VARCHAR"
-        rows: dict[str, pa.Table | str] = _make_class_rows(old_values, values)
+        rows: dict[str, PlannedRows] = _make_class_rows(old_values, values)
         if remapped or dropped:
             rows["feature_change"] = "remapped_feature"
         chips = [raster_id for (raster_id,) in revision.fetch_rows(_CHIPS_WITHOUT_OBJECTS.read_text())]
@@ -197,7 +197,7 @@ def _stage_probability_remap(
     return {column: "DOUBLE" if column in remaining else None for column in sorted(remaining.union(changed))}
 
 
-def _make_class_rows(old_values: dict[str, int], values: dict[str, int]) -> "dict[str, pa.Table | str]":
+def _make_class_rows(old_values: dict[str, int], values: dict[str, int]) -> "dict[str, PlannedRows]":
     from geographer.base.redaction import require_no_credentials
 
     require_no_credentials("class name", values.keys() - old_values.keys())
@@ -206,7 +206,7 @@ def _make_class_rows(old_values: dict[str, int], values: dict[str, int]) -> "dic
     changed = removed | {name: value for name, value in by_value if old_values.get(name) != value}
     kinds = ["removed" if name in removed else "changed" if name in old_values else "added" for name in changed]
     columns: dict[str, list[Any]] = {"change": kinds, "class": [*changed], "value": [*changed.values()]}
-    return {"class_change": make_row_table("class_change", columns)} if changed else {}
+    return {"class_change": PlainRows("class_change", columns)} if changed else {}
 
 
 def _list_recipe_warnings(revision: Revision, removed_classes: list[str]) -> list[str]:

@@ -348,7 +348,8 @@ class CutPlan:
         labels.plan_labels(chip_by_id, {*map(self._make_chip_id, self.chips)})
         unmet = Counter(shortage.reason for shortage in windows.unmet)
         unmet[_REMOVED] += len(windows.chips) - len(planned)
-        self._log_rows = make_dependent_removal_rows(context.revision, self.retired)
+        removed = make_dependent_removal_rows(context.revision, self.retired)
+        self._log_rows: dict[str, pa.Table] = {table: rows.to_arrow() for table, rows in removed.items()}
         if inputs := (*windows.recipe_inputs, *context.selections.to_rows().values()):
             self._log_rows["recipe_input"] = pa.concat_tables(inputs)
         warnings = context.selections.list_warnings()

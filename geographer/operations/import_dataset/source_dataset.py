@@ -13,7 +13,7 @@ from geographer.operations.import_dataset.events import SourceHead, SourceHistor
 from geographer.planning.class_values import read_class_values
 from geographer.planning.context_classes import read_context_classes
 from geographer.planning.label_files import LABEL_FILES
-from geographer.planning.recipe import RECIPE_CLASSES, list_recipe_records
+from geographer.planning.recipe import find_recipe_class, list_recipe_records
 from geographer.planning.up_to_date_labels import LabelSettings, find_up_to_date_labels
 from geographer.planning.user_columns import ObjectColumns
 from geographer.storage.database.connection import register_table, run_script
@@ -95,7 +95,8 @@ class SourceDataset:
 
 def is_cut(recipe: RecipeRecord) -> bool:
     """Return whether the recipe cuts chips, which form a collection of its name."""
-    return RECIPE_CLASSES[recipe.kind].makes_chips
+    recipe_class = find_recipe_class(recipe.kind)
+    return recipe_class is not None and recipe_class.makes_chips
 
 
 def read_source_dataset(
@@ -185,6 +186,7 @@ def _read_base(base: MergeBase, ours: Revision, theirs: Revision, collection: st
 def _open_earlier(revision: Revision, position: int) -> Iterator[Revision]:
     """Let the connection of a revision show an earlier one."""
     try:
-        yield Revision(revision.connection, position)
+        yield revision.show_position(position)
     finally:
-        Revision(revision.connection, revision.position)
+        # Its views take the place of those of the earlier one.
+        revision.show_position(revision.position).create_views()

@@ -58,7 +58,8 @@ def plan_resolution(revision: Revision, numbers: Sequence[str], take: str, *, is
         own = [item for item in conflicts if item.conflict.subject == subject]
         rows |= _make_object_rows(revision, table, own, chosen)
     if removed := [id for id, _ in _iter_removed(rows.get("raster_change"))]:
-        rows |= make_dependent_removal_rows(revision, removed)
+        dependent = make_dependent_removal_rows(revision, removed)
+        rows |= {table: gone.to_arrow() for table, gone in dependent.items()}
     _make_values_distinct(revision, rows)
     _require_classes(revision, rows)
     facts = read_facts_at(revision, revision.position)
@@ -259,10 +260,10 @@ def _remove_made_objects(revision: Revision, name: str, rows: dict[str, Any], *,
         if table == "split_change" and not with_assignments:
             continue
         if keys := revision.fetch_rows(query, {"name": name}):
-            _add_rows(rows, table, make_removed_rows(table, keys))
+            _add_rows(rows, table, make_removed_rows(table, keys).to_arrow())
     if chips := [id for (id,) in revision.fetch_rows(_MADE["raster_change"], {"name": name})]:
         for table, removed in make_dependent_removal_rows(revision, chips).items():
-            _add_rows(rows, table, removed)
+            _add_rows(rows, table, removed.to_arrow())
 
 
 def _make_split_rows(

@@ -88,3 +88,22 @@ class RecipeRemoved(RasterRemoval, kw_only=True, frozen=True):
     def removed_recipe(self) -> str | None:
         """See `EventPayload.removed_recipe`."""
         return None if self.request is UNSET else str(self.request["name"])
+
+
+class UnreadableRowsRemoved(EventPayload, kw_only=True, frozen=True):
+    """Objects whose last row cannot be used got their version before it, or were removed."""
+
+    kind: ClassVar[str] = "unreadable_rows_removed"
+    tables: ClassVar[tuple[str, ...]] = (
+        *("class_change", "feature_change", "raster_change", "label_change", "label_object_change", "split_change"),
+    )
+    is_optional: ClassVar[bool] = True
+    ends_unnamed_rows: ClassVar[bool] = True
+
+    rows: Annotated[Count, Counted("unreadable row")]
+    restored: Annotated[Count, Counted("object", "restored to the version before")]
+
+    @property
+    def is_empty(self) -> bool:
+        """See `EventPayload.is_empty`; rows without an id end without rows of the event."""
+        return not self.rows

@@ -1,9 +1,9 @@
 """Remove unreadable rows: record that objects whose last row cannot be used are as they were before it, or removed."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from geographer.operations.remove.events import UnreadableRowsRemoved
 from geographer.planning.removed_rasters import make_dependent_removal_rows
-from geographer.storage.events.payload import Count, Counted, EventPayload
 from geographer.storage.events.row_tables import KEY_COLUMNS, ROW_TABLES
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext, Request
@@ -11,25 +11,6 @@ from geographer.storage.state.unreadable import build_object_sql
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-class UnreadableRowsRemoved(EventPayload, kw_only=True, frozen=True):
-    """Objects whose last row cannot be used got their version before it, or were removed."""
-
-    kind: ClassVar[str] = "unreadable_rows_removed"
-    tables: ClassVar[tuple[str, ...]] = (
-        *("class_change", "feature_change", "raster_change", "label_change", "label_object_change", "split_change"),
-    )
-    is_optional: ClassVar[bool] = True
-    ends_unnamed_rows: ClassVar[bool] = True
-
-    rows: Annotated[Count, Counted("unreadable row")]
-    restored: Annotated[Count, Counted("object", "restored to the version before")]
-
-    @property
-    def is_empty(self) -> bool:
-        """See `EventPayload.is_empty`; rows without an id end without rows of the event."""
-        return not self.rows
 
 
 class RemoveUnreadable(Request, frozen=True):

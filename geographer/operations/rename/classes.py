@@ -13,7 +13,8 @@ from geographer.planning.recipe import list_recipes
 from geographer.planning.shared_parameters import TEXT
 from geographer.planning.user_columns import PROBABILITY_PREFIX
 from geographer.storage.database.connection import run_script
-from geographer.storage.events.row_tables import make_json_path, make_row_table
+from geographer.storage.events.plain_rows import PlainRows
+from geographer.storage.events.row_tables import make_json_path
 from geographer.storage.queries.revision import Revision
 from geographer.storage.request import Change, PlanContext, Request
 
@@ -62,7 +63,7 @@ class RenameClass(Request, frozen=True):
         )
         value = values[self.old_name]
         columns: dict[str, list[Any]] = {"class": [self.old_name, self.new_name], "value": [value, value]}
-        class_rows = make_row_table("class_change", {"change": ["removed", "added"], **columns})
+        class_rows = PlainRows("class_change", {"change": ["removed", "added"], **columns})
         rows = {table: relation for table, relation in _RELATIONS.items() if counts[table]}
         return Change(event, {"class_change": class_rows, **rows})
 

@@ -221,20 +221,20 @@ class TagRevision(Request, frozen=True):
             if self.sign is None and self.timestamp is None:
                 raise ConflictError(f"tag '{self.name}' exists, and a tag does not move. Choose another name.")
             return self._plan_signature(revision)
-        if has_branch(revision.connection, self.name):
+        if has_branch(revision.plain_connection, self.name):
             raise ConflictError(f"a branch has the name '{self.name}'. Choose another name for the tag.")
         if self.timestamp is not None and self.sign is None:
             raise UsageError("a time stamp covers a signature, and the tag would have none. Add --sign KEY.")
-        position = resolve_revision(revision.connection, self.revision)
+        position = resolve_revision(revision.plain_connection, self.revision)
         require_derived_state(revision)
-        tagged = Revision(revision.connection, position)
+        tagged = revision.show_position(position)
         require_no_conflicts(tagged, "tagging")
         require_leak_free(tagged)
         version = choose_version(revision, position, self.version) if self.version else None
         if version is None and re.fullmatch(VERSION_PATTERN, self.name.removeprefix("v")):
             number = self.name.removeprefix("v")
             logger.warning("the data do not check the number in a tag's name. Pass --version %s to let them.", number)
-        tag = make_tag(self.name, Revision(revision.connection, position), version)
+        tag = make_tag(self.name, revision.show_position(position), version)
         signer = self._loaded_signer
         signing = Signing(make_statement(tag), signer, (), self.timestamp) if signer else None
         event = RevisionTagged(tag=tag, signature=signer.empty_signature if signer else None, time_stamp=None)
@@ -244,7 +244,7 @@ class TagRevision(Request, frozen=True):
     def _plan_signature(self, revision: Revision) -> SignaturePlan:
         """Plan a further signature of a tag that exists, or a time stamp of one that it has."""
         statement = self._read_statement(revision)
-        recorded = [item.signed for item in read_tag_signatures(revision.connection, revision.position)]
+        recorded = [item.signed for item in read_tag_signatures(revision.plain_connection, revision.position)]
         known = [signed for signed in reversed(recorded) if signed.statement == statement]
         signer = self._loaded_signer
         own = [signed for signed in known if signer and signed.signature.key_fingerprint == signer.key_fingerprint]
@@ -263,7 +263,7 @@ class TagRevision(Request, frozen=True):
         """Return the statement about a tag that exists; `ConflictError` if the request is about another revision."""
         query = "SELECT position, digest, content_digest, version FROM tags WHERE tag = $name"
         ((position, digest, content_digest, version),) = revision.fetch_rows(query, {"name": self.name})
-        connection = revision.connection
+        connection = revision.plain_connection
         is_other = self.revision is not None and resolve_revision(connection, self.revision) != position
         if is_other or self.version is not None:
             raise ConflictError(
@@ -275,8 +275,8 @@ class TagRevision(Request, frozen=True):
             )
         require_derived_state(revision)
         head = revision.position
-        tag = make_tag(self.name, Revision(connection, position), version)
-        Revision(connection, head)
+        tag = make_tag(self.name, revision.show_position(position), version)
+        revision.show_position(head)
         if tag.content_digest != content_digest:
             raise CorruptError(
                 f"tag '{self.name}' records another content digest than its revision has. Run geographer verify."
@@ -286,7 +286,7 @@ class TagRevision(Request, frozen=True):
 
 def make_tag(name: str, tagged: Revision, version: str | None) -> Tag:
     """Return the tag of an open revision with all its digests."""
-    connection, position = tagged.connection, tagged.position
+    connection, position = tagged.plain_connection, tagged.position
     return Tag(
         *(name, position, read_event(connection, position).digest),
         *(tagged.compute_content_digest(), tagged.compute_merkle_root(), version),
@@ -296,7 +296,7 @@ def make_tag(name: str, tagged: Revision, version: str | None) -> Tag:
 
 def require_derived_state(revision: Revision) -> None:
     """Raise `CorruptError` if the state, from which the digests of a tag are computed, was altered."""
-    if not is_attached_state_unaltered(revision.connection):
+    if not is_attached_state_unaltered(revision.plain_connection):
         raise CorruptError(
             "the state differs from what the log gave, so a tag would record a wrong digest. Run geographer verify "
             "--repair, which derives it from the log again."

@@ -27,7 +27,7 @@ def make_signature_table(revision: Revision) -> pa.Table:
             **{"author": item.author, "recorded_at": item.recorded_at},
             "time_stamp": item.signed.time_stamp and item.signed.time_stamp.time,
         }
-        for item in read_tag_signatures(revision.connection, revision.position)
+        for item in read_tag_signatures(revision.plain_connection, revision.position)
     ]
     names = ("tag", "digest", "key", "format", "author", "recorded_at", "time_stamp")
     return pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names})
@@ -38,7 +38,7 @@ def list_tag_signatures(revision: Revision, tag: str) -> list[SignedTag]:
     rows = revision.fetch_rows("SELECT digest FROM tags WHERE tag = $tag", {"tag": tag})
     if not rows:
         raise NotFoundError(f"no tag '{tag}'. See geographer tags.")
-    recorded = [item.signed for item in read_tag_signatures(revision.connection, revision.position)]
+    recorded = [item.signed for item in read_tag_signatures(revision.plain_connection, revision.position)]
     return [item for item in recorded if (item.statement.tag, item.statement.digest) == (tag, rows[0][0])]
 
 

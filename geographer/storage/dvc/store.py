@@ -47,7 +47,7 @@ from geographer.storage.dvc.retained import RetainedObjects, is_object_name, joi
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-from geographer.storage.dvc.remote import Remote
+    from geographer.storage.dvc.remote import Remote
 
 
 class _ObjectDb(Protocol):

@@ -22,6 +22,7 @@ Columns = dict[str, Annotated[str, Meta(pattern="^(BOOLEAN|BIGINT|DOUBLE|VARCHAR
 
 _LONG_TEXT: Final = 40
 _LOADERS: Final[list[Callable[[], object]]] = []
+_REQUEST_LOADERS: Final[list[Callable[[], object]]] = []
 _CLASSES: Final[dict[tuple[str, int], type["EventPayload"]]] = {}
 
 
@@ -248,6 +249,17 @@ def load_payload_classes() -> None:
     """Import the classes of all kinds."""
     while _LOADERS:
         _LOADERS.pop()()
+
+
+def add_request_loader(loader: Callable[[], object]) -> None:
+    """Let `loader` import the classes of requests, recipes among them, when one is first needed by its name."""
+    _REQUEST_LOADERS.append(loader)
+
+
+def load_request_classes() -> None:
+    """Import the classes of all requests."""
+    while _REQUEST_LOADERS:
+        _REQUEST_LOADERS.pop()()
 
 
 def find_payload_class(kind: str, version: int) -> type[EventPayload]:

@@ -20,10 +20,8 @@ from geographer.storage.database.connection import Database
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE
 from geographer.storage.events import EMPTY_LOG_HEAD, Head
 from geographer.storage.history.folder import HistoryFolder
-from geographer.storage.history.ingest import ingest_segments
 from geographer.storage.history.lock_file import Lock, read_lock
 from geographer.storage.log.ancestry import read_ancestry
-from geographer.storage.log.append import create_log
 from geographer.storage.log.branches import create_chain, find_chain_of, read_chain_head
 from geographer.storage.log.chain import CHAIN_EVENT
 from geographer.storage.log.read import read_head
@@ -92,6 +90,9 @@ def create_log_of_segments(folder: Path, paths: list[Path], lock: Lock, *, posit
 
     `position` is where the head is said to be, if that is known.
     """
+    from geographer.storage.history.ingest import ingest_segments
+    from geographer.storage.log.append import create_log
+
     folder.mkdir(parents=True, exist_ok=True)
     database = Database(folder)
     database.change_branch(lock.branch)
@@ -126,6 +127,8 @@ def follow_lock_branch(root: Path, database: Database, workspace_branch: str) ->
 
 def _create_lock_branch(root: Path, database: Database, lock: Lock) -> bool:
     """Create the branch of the lock file, which the log lacks; return whether that was possible."""
+    from geographer.storage.history.ingest import ingest_segments
+
     with database.open_connection(log="r") as connection:
         known = find_chain_of(connection, lock.head)
         is_of_dataset = find_chain_of(connection, lock.dataset) is not None
@@ -204,6 +207,8 @@ def _describe_known_lock(head: Head, position: int, *, is_ours: bool) -> Agreeme
 
 def _follow_history(folder: HistoryFolder, database: Database, head: Head, lock: Lock, *, is_ours: bool) -> Agreement:
     """Take in the events up to the lock file's head; `is_ours` if the log had that head after the last command."""
+    from geographer.storage.history.ingest import ingest_segments
+
     try:
         result = ingest_segments(database, folder.list_segment_paths(), lock.head, lock.dataset, database.branch)
     except NotFoundError:

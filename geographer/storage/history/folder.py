@@ -20,25 +20,14 @@ import duckdb
 import msgspec
 from msgspec import Meta
 
-from geographer.algorithms.compaction import find_run_to_join
 from geographer.base.atomic_files import add_line, temporary_sibling, translate_os_errors, write_atomic
 from geographer.base.errors import ConflictError, CorruptError, StorageError, UnsupportedVersionError
 from geographer.storage.database.connection import Database, open_cursor, set_branch
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, LOCK_FILE, require_real_folder
 from geographer.storage.dvc.cache_folder import KnownCacheFolder, find_cache_folder
-from geographer.storage.dvc.dvc_check import read_dvc_file, read_listing
 from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, compute_md5, encode_dvc_file, encode_listing
-from geographer.storage.dvc.retained import is_object_name
 from geographer.storage.events import Head
-from geographer.storage.history.lock_file import LOCK_FORMAT, Lock, read_lock, write_lock
-from geographer.storage.history.segments import (
-    SUFFIX,
-    compute_segment_name,
-    find_tables_with_rows,
-    has_recorded_rows,
-    read_segment_digests,
-    write_segment,
-)
+from geographer.storage.history.lock_file import LOCK_FORMAT, SEGMENT_SUFFIX, Lock, read_lock, write_lock
 from geographer.storage.log.ancestry import has_merge, read_ancestry
 from geographer.storage.log.branches import find_chain_of
 from geographer.storage.log.chain import create_chain_views
@@ -49,7 +38,7 @@ logger = logging.getLogger(__name__)
 HISTORY_FOLDER: Final = "history"
 HISTORY_DVC_FILE: Final = f"{HISTORY_FOLDER}.dvc"
 _READ_ONLY: Final = 0o444
-_FILE_NAME: Final = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
+_FILE_NAME: Final = re.compile(rf"[0-9a-f]{{64}}{re.escape(SEGMENT_SUFFIX)}")
 _LOCK_TIMEOUT_S: Final = 60.0
 _MAX_DIGESTS: Final = 32
 _CONTENT_TABLES: Final = tuple(
@@ -74,7 +63,7 @@ class SegmentFile(msgspec.Struct, frozen=True):
     @property
     def file_name(self) -> str:
         """The name of its file."""
-        return f"{self.name}{SUFFIX}"
+        return f"{self.name}{SEGMENT_SUFFIX}"
 
 
 class HistoryMemory(msgspec.Struct, frozen=True):
@@ -215,6 +204,10 @@ class HistoryFolder:
         the `.dvc` file stays, so that a checkout of Git is not followed by a change that Git would show. Files that
         were joined to others since come back from the cache.
         """
+        from geographer.storage.dvc.dvc_check import read_dvc_file, read_listing
+        from geographer.storage.dvc.retained import is_object_name
+        from geographer.storage.history.segments import read_segment_digests
+
         lock = read_lock(self.root)
         if lock is None or (lock.head, lock.branch) != (head.digest, branch):
             return None
@@ -281,6 +274,8 @@ class HistoryFolder:
 
     def _write_segments(self, connection: duckdb.DuckDBPyConnection, head: Head, memory: HistoryMemory) -> _Segments:
         """Write the segments of the events that no segment has, and join small ones."""
+        from geographer.algorithms.compaction import find_run_to_join
+
         covered = _count_covered(memory.segments)
         is_known = covered == memory.position and memory.head == _read_digest(connection, covered)
         files: list[_ReadFile] | None = None
@@ -303,6 +298,8 @@ class HistoryFolder:
         return _Segments(segments, obsolete)
 
     def _write_segment(self, connection: duckdb.DuckDBPyConnection, first: int, last: int) -> SegmentFile:
+        from geographer.storage.history.segments import compute_segment_name, write_segment
+
         with temporary_sibling(self.folder / "segment") as temporary:
             name = compute_segment_name(write_segment(connection, first, last, temporary))
             segment = SegmentFile(name, first, last, compute_md5(temporary), temporary.stat().st_size)
@@ -378,6 +375,8 @@ class HistoryFolder:
 
     def _read_files(self, connection: duckdb.DuckDBPyConnection) -> Iterator[_ReadFile]:
         """Yield the readable segments in the folder, each with the digests of its events."""
+        from geographer.storage.history.segments import read_segment_digests
+
         for path in self.list_segment_paths():
             with suppress(CorruptError, UnsupportedVersionError):
                 yield _ReadFile(path, read_segment_digests(connection, path))
@@ -386,6 +385,8 @@ class HistoryFolder:
         self, connection: duckdb.DuckDBPyConnection, path: Path, digests: list[str], memory: HistoryMemory
     ) -> str | None:
         """Return the MD5 of a segment's file if its name and its rows match the digests of its events."""
+        from geographer.storage.history.segments import compute_segment_name, has_recorded_rows
+
         if path.stem != compute_segment_name(digests):
             return None
         if md5 := _find_known_md5(path, memory):
@@ -460,6 +461,8 @@ def _read_digest(connection: duckdb.DuckDBPyConnection, position: int) -> str:
 
 def _has_content(connection: duckdb.DuckDBPyConnection, memory: HistoryMemory, head: Head) -> bool:
     """Return whether events after the remembered head may have changed what the content digest covers."""
+    from geographer.storage.history.segments import find_tables_with_rows
+
     if _read_digest(connection, memory.position) != memory.head:
         return True
     return bool(find_tables_with_rows(connection, _CONTENT_TABLES, memory.position + 1, head.position))

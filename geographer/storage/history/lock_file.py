@@ -14,6 +14,8 @@ from geographer.storage.database.dataset_folder import LOCK_FILE
 from geographer.storage.events.payload import Digest, Name
 from geographer.storage.log.branches import validate_branch_name
 
+SEGMENT_SUFFIX: Final = ".parquet"
+"""The suffix of the segments in the history folder."""
 LOCK_FORMAT: Final = 1
 """The format of new lock files; this version reads it."""
 

@@ -21,13 +21,14 @@ from geographer.storage.database.connection import escape_literal, quote_identif
 from geographer.storage.events import Event
 from geographer.storage.events.payload import load_payload_classes
 from geographer.storage.events.row_tables import ROW_TABLES, list_column_types
+from geographer.storage.history.lock_file import SEGMENT_SUFFIX
 from geographer.storage.log.chain import BRANCH, build_chain_sql, list_row_tables
 from geographer.storage.log.digests import build_lines_sql, build_row_digest_sql, compute_event_digest, hash_lines
 from geographer.storage.log.read import read_events_between
 
 SEGMENT_FORMAT: Final = 1
 """The format of new segments; this version reads it."""
-SUFFIX: Final = ".parquet"
+SUFFIX: Final = SEGMENT_SUFFIX
 
 _FORMAT_KEY: Final = "geographer_segment"
 _EVENT_TABLE: Final = "event"

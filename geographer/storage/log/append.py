@@ -24,7 +24,7 @@ from geographer.storage.log.pending import SCHEMA, PendingEvent, stage_rows
 from geographer.storage.log.read import find_event_by_key, read_head, require_supported_log
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from geographer.storage.events.plain_rows import PlannedRows
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _WRITE_ERROR: Final = "cannot write the log; nothing was recorded: {}"
@@ -65,7 +65,7 @@ def create_row_tables(connection: duckdb.DuckDBPyConnection, tables: Iterable[st
 def append_event(
     database: Database,
     payload: EventPayload,
-    rows: Mapping[str, pa.Table | str],
+    rows: Mapping[str, PlannedRows],
     commit_info: CommitInfo,
     expected_head: Head,
     *,

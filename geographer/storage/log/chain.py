@@ -7,7 +7,7 @@ what a branch had before it followed other events. The session variable 'branch'
 from __future__ import annotations
 
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import duckdb
 
@@ -31,7 +31,10 @@ def build_head_sql(branch: str) -> str:
     return f"SELECT position, digest FROM ({last}) JOIN log.event USING (event_key)"  # noqa: S608
 
 
+_MERGE_TABLES: Final = frozenset(name for name, *_ in MERGE_TABLES)
 _WITH_VIEWS: Final[WeakSet[duckdb.DuckDBPyConnection]] = WeakSet()
+_SINGLE_VIEWS: Final[WeakKeyDictionary[duckdb.DuckDBPyConnection, set[str]]] = WeakKeyDictionary()
+"""The views of a connection that has not got all of them."""
 
 
 def create_chain_views(connection: duckdb.DuckDBPyConnection) -> None:
@@ -48,14 +51,35 @@ def create_chain_views(connection: duckdb.DuckDBPyConnection) -> None:
     _WITH_VIEWS.add(connection)
 
 
+def create_chain_view(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Create one of the views of `create_chain_views`, unless it exists, or the log lacks its table."""
+    known = _SINGLE_VIEWS.setdefault(connection, set())
+    if connection in _WITH_VIEWS or name in known:
+        return
+    table = name.removeprefix("chain_")
+    if name == "chain_event":
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW chain_event AS FROM {CHAIN_EVENT}")
+    elif table in list_row_tables(connection):
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {build_chain_sql(table)}")
+    elif table in _MERGE_TABLES:
+        _create_empty_view(connection, table)
+    else:
+        return
+    known.add(name)
+
+
 def create_empty_views(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the views of the tables that a log gets with its first merge, while it lacks them."""
-    for table in {name for name, *_ in MERGE_TABLES}.difference(list_row_tables(connection)):
-        columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in list_column_types(table).items())
-        connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW chain_{table} AS "
-            f"SELECT NULL::BIGINT AS position, NULL::BIGINT AS ordinal, '' AS change, {columns} LIMIT 0"
-        )
+    for table in _MERGE_TABLES.difference(list_row_tables(connection)):
+        _create_empty_view(connection, table)
+
+
+def _create_empty_view(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in list_column_types(table).items())
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW chain_{table} AS "
+        f"SELECT NULL::BIGINT AS position, NULL::BIGINT AS ordinal, '' AS change, {columns} LIMIT 0"
+    )
 
 
 def keep_chain_views(connection: duckdb.DuckDBPyConnection, *, chain_event: str) -> None:
@@ -67,6 +91,7 @@ def keep_chain_views(connection: duckdb.DuckDBPyConnection, *, chain_event: str)
 def forget_chain_views(connection: duckdb.DuckDBPyConnection) -> None:
     """Let the views be created again: the log has got another table."""
     _WITH_VIEWS.discard(connection)
+    _SINGLE_VIEWS.pop(connection, None)
 
 
 def list_row_tables(connection: duckdb.DuckDBPyConnection) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import duckdb
@@ -11,14 +11,19 @@ import duckdb
 from geographer.base.errors import UsageError
 from geographer.storage.database.connection import register_table
 from geographer.storage.events import Event
+from geographer.storage.events.plain_rows import PlainRows, make_arrow
 from geographer.storage.events.row_tables import ROW_TABLES, cast_columns, declare_columns
 from geographer.storage.log.digests import build_row_digest_sql
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from geographer.storage.events.plain_rows import PlannedRows
 
 SCHEMA: Final = "memory.pending"
 """The schema of the pending rows: every connection to the in-memory database sees it."""
+
+
+_MAX_PLAIN_ROWS: Final = 1_000
+"""Up to so many rows are passed to DuckDB as lists; Arrow is faster for more."""
 
 
 class PendingEvent(NamedTuple):
@@ -29,11 +34,11 @@ class PendingEvent(NamedTuple):
 
 
 @contextmanager
-def stage_rows(connection: duckdb.DuckDBPyConnection, rows: Mapping[str, pa.Table | str]) -> Iterator[tuple[str, ...]]:
+def stage_rows(connection: duckdb.DuckDBPyConnection, rows: Mapping[str, PlannedRows]) -> Iterator[tuple[str, ...]]:
     """Copy planned rows, with their digests, to tables in `SCHEMA` while the block runs; yield the names of the tables.
 
-    `rows` are by log table: an Arrow table, or the name of a relation in the connection. `UsageError` if DuckDB cannot
-    store them, e.g. text that is not UTF-8.
+    `rows` are by log table: an Arrow table, plain rows, or the name of a relation in the connection. `UsageError` if
+    DuckDB cannot store them, e.g. text that is not UTF-8.
     """
     tables = tuple(rows)
     if tables:
@@ -41,13 +46,29 @@ def stage_rows(connection: duckdb.DuckDBPyConnection, rows: Mapping[str, pa.Tabl
     try:
         for table, source in rows.items():
             connection.execute(f"CREATE OR REPLACE TABLE {SCHEMA}.{table} ({declare_columns(table)})")
-            is_relation = isinstance(source, str)
-            with nullcontext(source) if is_relation else register_table(connection, "planned_rows", source) as relation:
+            with register_rows(connection, "planned_rows", source) as relation:
                 _copy_rows(connection, table, relation)
         yield tables
     finally:
         for table in tables:
             connection.execute(f"DROP TABLE IF EXISTS {SCHEMA}.{table}")
+
+
+@contextmanager
+def register_rows(connection: duckdb.DuckDBPyConnection, name: str, rows: PlannedRows) -> Iterator[str]:
+    """Let the block's queries read planned rows; yield the relation, which is called `name` unless `rows` names one."""
+    if isinstance(rows, str):
+        yield rows
+    elif isinstance(rows, PlainRows) and len(rows) <= _MAX_PLAIN_ROWS:
+        query, values = rows.build_query()
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}", values)
+        try:
+            yield name
+        finally:
+            connection.execute(f"DROP TABLE {name}")
+    else:
+        with register_table(connection, name, make_arrow(rows)):
+            yield name
 
 
 def _copy_rows(connection: duckdb.DuckDBPyConnection, table: str, relation: str) -> None:

@@ -23,8 +23,6 @@ from geographer.storage.database.connection import (
 from geographer.storage.database.duckdb_errors import can_mean_damage, is_disk_error
 from geographer.storage.events.payload import load_payload_classes
 from geographer.storage.events.row_tables import CORE_TABLES, ROW_TABLES, build_table_sql
-from geographer.storage.log.append import create_tables
-from geographer.storage.log.check import find_log_faults
 from geographer.storage.log.read import require_supported_log
 
 _COPY_EVENTS: Final = Path(__file__).with_name("copy_events.sql")
@@ -71,6 +69,8 @@ def open_database(folder: Path, *, must_have_events: bool = False) -> Database:
 
 def describe_first_fault(connection: duckdb.DuckDBPyConnection) -> str | None:
     """Return what is wrong with the first event that does not match its digests, if any."""
+    from geographer.storage.log.check import find_log_faults
+
     faults = find_log_faults(connection)
     if not faults:
         return None
@@ -160,6 +160,8 @@ def _write_checked_copy(connection: duckdb.DuckDBPyConnection, path: Path, copy:
 
 
 def _copy_log(connection: duckdb.DuckDBPyConnection) -> None:
+    from geographer.storage.log.append import create_tables
+
     old_tables = _list_tables(connection, "old")
     with open_transaction(connection, _WRITE_ERROR):
         create_tables(connection)

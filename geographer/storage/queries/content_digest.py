@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 _LINES: Final = "SELECT line || chr(10) AS line FROM content_line ORDER BY line"
 _KINDS: Final = ("class", "feature", "label", "label_object", "raster", "split")
 """The kinds of objects in the order of their lines, which begin with the kind and a space."""
+CONTENT_VIEWS: Final = ("content_line", *(f"current_{kind}" for kind in _KINDS), "current_unreadable_row")
+"""The views of a revision that the digest reads."""
 _DIGEST_CHARACTERS: Final = 64
 _BLOCK: Final = 1 << 12
+_FEW: Final = 10_000
+"""Fewer lines are read without pyarrow, whose import takes longer."""
 _MANY: Final = 50_000
 """From so many lines on, numpy sorts them, whose import takes as long as DuckDB needs for these."""
 
@@ -32,6 +36,9 @@ def compute_content_digest(connection: duckdb.DuckDBPyConnection) -> str:
     query = f"SELECT {counts}, EXISTS (FROM current_unreadable_row)"
     ((count, has_unreadable),) = connection.execute(query).fetchall()
     digest = hashlib.sha256()
+    if count < _FEW:
+        rows = connection.execute(_LINES).fetchall()
+        return hashlib.sha256("".join(line for (line,) in rows).encode()).hexdigest()
     if count < _MANY or has_unreadable:
         for chunk in connection.execute(_LINES).to_arrow_table()["line"].chunks:
             digest.update("".join(chunk.to_pylist()).encode())

@@ -94,7 +94,9 @@ def open_user_query(user_query: UserQuery) -> Iterator[tuple[duckdb.DuckDBPyConn
     query = user_query.query
     with user_query.database.clone_database().open_connection(log="r", state="r", spatial=True) as connection:
         select = validate_select(connection, query)
-        user_query.locate_files(Revision(connection, user_query.position))
+        revision = Revision(connection, user_query.position)
+        user_query.locate_files(revision)
+        connection = revision.connection
         limit_memory(connection)
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

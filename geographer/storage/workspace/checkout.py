@@ -83,7 +83,7 @@ class CheckoutResult(NamedTuple):
 
 def list_files(revision: Revision, position: int, *, exclude_position: int = 0) -> list[TrackedFile]:
     """Return the files that DVC stores for a revision, by path, without those that `exclude_position` has too."""
-    revision.connection.execute(FILES_SQL.read_text())
+    revision.plain_connection.execute(FILES_SQL.read_text())
     rows = revision.fetch_rows(
         "SELECT path, size, md5, sha256, raster_id, label "
         "FROM files_at($at) ANTI JOIN files_at($excluded) USING (path, md5) ORDER BY path",
@@ -106,7 +106,7 @@ def update_workspace(
         ConflictError: a folder is a symbolic link.
     """
     check_all = check_all or current is None
-    withdrawn = list_withdrawn_files(revision.connection)
+    withdrawn = list_withdrawn_files(revision.plain_connection)
     obsolete_files = _list_obsolete_files(revision, current, store.root)
     obsolete_paths = [path for path, _ in obsolete_files]
     wanted = WantedFiles(revision, store)
@@ -254,6 +254,7 @@ def _list_obsolete_files(revision: Revision, from_position: int | None, root: Pa
 
     That is what any event of the log recorded: the files may be those of another branch.
     """
+    revision.plain_connection.execute(FILES_SQL.read_text())
     source = f"({_RECORDED_FILES})" if from_position is None else f"files_at({from_position:d})"
     columns = "DISTINCT path, size, md5, sha256"
     query = f"SELECT {columns} FROM {source} ANTI JOIN files_at($to) USING (path) ORDER BY path"  # noqa: S608

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final
 from geographer.base.atomic_files import check_file, temporary_sibling, translate_os_errors
 from geographer.base.errors import ConflictError, StorageError, UsageError, quote_names, quote_objects
 from geographer.base.values import MAX_FILE_NAME_BYTES, MAX_FOLDER_NAME_BYTES, Checksums
-from geographer.storage.database.connection import register_table, run_script
+from geographer.storage.database.connection import run_script
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, require_real_folder, require_writable
+from geographer.storage.log.pending import register_rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from geographer.storage.dvc.store import Store
+    from geographer.storage.events.plain_rows import PlannedRows
     from geographer.storage.queries.revision import Revision
 
 FILES_SQL: Final = Path(__file__).with_name("files.sql")
@@ -185,7 +185,7 @@ def require_free_of_dataset(root: Path, folder: Path) -> None:
         raise UsageError(f"cannot write to '{folder}': the dataset is there. Choose another folder for --to.")
 
 
-def check_new_paths(revision: Revision, store: Store, rows: Mapping[str, pa.Table | str]) -> None:
+def check_new_paths(revision: Revision, store: Store, rows: Mapping[str, PlannedRows]) -> None:
     """Refuse an event whose files cannot be written to the workspace, which is at `revision`, the head.
 
     Call it before anything is stored or recorded. `rows` are the event's rows by log table: an Arrow table, or the name
@@ -298,14 +298,13 @@ def _count_bytes(text: str) -> int:
     return len(os.fsencode(text))
 
 
-def _stage_planned_files(revision: Revision, planned: Mapping[str, pa.Table | str], stack: ExitStack) -> None:
+def _stage_planned_files(revision: Revision, planned: Mapping[str, PlannedRows], stack: ExitStack) -> None:
     """Create the temporary table `planned_file` with the rows of files that DVC stores, and of removed objects."""
     queries = []
     for table, rows in planned.items():
-        if not isinstance(rows, str):
-            rows = stack.enter_context(register_table(revision.connection, f"planned_{table}", rows))
+        relation = stack.enter_context(register_rows(revision.connection, f"planned_{table}", rows))
         columns = f"{_PLANNED_COLUMNS[table]}, path, size, md5, sha256, change"
-        queries.append(f"SELECT {columns} FROM {rows} WHERE is_stored OR change <> 'added'")  # noqa: S608
+        queries.append(f"SELECT {columns} FROM {relation} WHERE is_stored OR change <> 'added'")  # noqa: S608
     revision.connection.execute(
         "CREATE OR REPLACE TEMP TABLE planned_file AS SELECT raster_id, label::VARCHAR AS label, "  # noqa: S608
         "if(change <> 'removed' AND is_stored, path, NULL) AS path, size, md5, sha256 "

@@ -95,7 +95,7 @@ def list_required_files(
 
 def list_recorded_files(revision: Revision) -> dict[str, int]:
     """Return the sizes of all data files in DVC that events of any chain record, by MD5."""
-    tables = sorted(set(list_row_tables(revision.connection)) & _STORED_FILES.keys())
+    tables = sorted(set(list_row_tables(revision.plain_connection)) & _STORED_FILES.keys())
     queries = [f"SELECT md5, size FROM log.{table} WHERE {_STORED_FILES[table]}" for table in tables]  # noqa: S608
     rows = revision.fetch_rows(" UNION ".join(queries)) if queries else []
     return {md5: size or 0 for md5, size in rows if _MD5.fullmatch(md5 or "")}
@@ -113,8 +113,8 @@ def iter_folder_listings(revision: Revision, positions: Iterable[int]) -> Iterat
 
 def _stage_required_versions(revision: Revision, positions: list[int]) -> None:
     """Create the temporary table `required_version`."""
-    revision.connection.execute(FILES_SQL.read_text())
-    run_script(revision.connection, _REQUIRED_FILES_SQL.read_text(), {"positions": positions})
+    revision.plain_connection.execute(FILES_SQL.read_text())
+    run_script(revision.plain_connection, _REQUIRED_FILES_SQL.read_text(), {"positions": positions})
 
 
 def _iter_staged_listings(revision: Revision, positions: list[int]) -> Iterator[FolderListing]:

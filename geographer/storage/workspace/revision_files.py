@@ -25,7 +25,7 @@ _LABEL: Final = "SELECT path, size, md5, sha256 FROM current_label WHERE label =
 
 def list_rasters_with_files(revision: Revision, raster_ids: Sequence[str]) -> list[str]:
     """Return those of `raster_ids` that have a file: not the footprints of a catalogue, nor what was withdrawn."""
-    withdrawn = list_withdrawn_files(revision.connection)
+    withdrawn = list_withdrawn_files(revision.plain_connection)
     rows = revision.fetch_rows(_WITH_FILES, {"ids": list(raster_ids)})
     return [raster_id for raster_id, md5 in rows if md5 not in withdrawn]
 
@@ -55,7 +55,7 @@ def find_raster_file(revision: Revision, store: Store, raster_id: str) -> tuple[
         source, with_sidecars = find_raster_file(revision, store, chip.parent_id)
         return chip.make_address(source, chip.window.source, with_sidecars=with_sidecars), False
     (raster,) = read_source_rasters(revision, store.root, [raster_id]).values()
-    if file := list_withdrawn_files(revision.connection).get(raster.checksums.md5):
+    if file := list_withdrawn_files(revision.plain_connection).get(raster.checksums.md5):
         raise NotFoundError(f"raster '{raster_id}' has no file at @{revision.position}: {file.format_reason()}.")
     return find_recorded_file(store, raster.path, raster.checksums, f"raster '{raster_id}'"), False
 

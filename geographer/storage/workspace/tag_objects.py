@@ -72,7 +72,7 @@ def list_published_files(revision: Revision, root: Path) -> set[str]:
     These are the files that the head of a remote said to be there, when this machine last fetched from it or pushed to
     it. `revision` is the head of the dataset in `root`.
     """
-    positions, files, connection = set[int](), set[str](), revision.connection
+    positions, files, connection = set[int](), set[str](), revision.plain_connection
     own, is_merged = read_branch(connection), has_merge(connection)
     for known in read_known_remotes(root).values():
         published, place = known.published, find_chain_of(connection, known.published.head)
@@ -122,8 +122,8 @@ def list_tag_usage(revision: Revision, root: Path, published: Collection[str]) -
 
 def _iter_tag_files(revision: Revision) -> Iterator[_TagFiles]:
     """Yield the tags of the chain, by position, each with its files."""
-    revision.connection.execute(FILES_SQL.read_text())
-    run_script(revision.connection, _TAG_USAGE_SQL.read_text(), {"at": revision.position})
+    revision.plain_connection.execute(FILES_SQL.read_text())
+    run_script(revision.plain_connection, _TAG_USAGE_SQL.read_text(), {"at": revision.position})
     for tag, position in revision.fetch_rows(_TAGS, {"at": revision.position}):
         rows = revision.fetch_rows("SELECT md5, size, is_own FROM tag_file WHERE tag = $tag ORDER BY md5", {"tag": tag})
         yield _TagFiles(tag, position, rows)
@@ -133,8 +133,8 @@ def _iter_merged_tag_files(revision: Revision) -> Iterator[_TagFiles]:
     """Yield the tags that came by merges from other chains, by name, each with its position there and its files."""
     found: dict[str, tuple[int, dict[str, int]]] = {}
     for tag, digest in revision.fetch_rows(_MERGED_TAGS, {"at": revision.position}):
-        if (place := find_chain_of(revision.connection, digest)) is not None:
-            found[tag] = place.position, list_chain_objects(revision.connection, *place, "current").files
+        if (place := find_chain_of(revision.plain_connection, digest)) is not None:
+            found[tag] = place.position, list_chain_objects(revision.plain_connection, *place, "current").files
     if not found:
         return
     own = list_retained_positions(revision, "tags")

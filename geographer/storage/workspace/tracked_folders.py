@@ -11,7 +11,6 @@ from geographer.storage.dvc.dvc_files import FolderEntry, compute_address, encod
 from geographer.storage.history.lock_file import TAKE_OURS
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.checked_files import read_status
-from geographer.storage.workspace.paths import FILES_SQL
 
 _PATTERNS: Final = ("rasters/*.dvc", "labels/*/*.dvc")
 _MAX_DVC_FILE_BYTES: Final = 1 << 16
@@ -47,7 +46,9 @@ def has_merge_conflict(path: Path) -> bool:
 
 def find_unknown_dvc_files(revision: Revision, root: Path, dvc_files: Iterable[str]) -> list[str]:
     """Return those of the `.dvc` files that list other files than any revision of the log has in the folder."""
-    revision.connection.execute(FILES_SQL.read_text())
+    from geographer.storage.workspace.paths import FILES_SQL
+
+    revision.plain_connection.execute(FILES_SQL.read_text())
     return [path for path in dvc_files if not _is_known(revision, root / path, path.removesuffix(".dvc"))]
 
 

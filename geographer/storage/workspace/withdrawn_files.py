@@ -15,13 +15,14 @@ from geographer.base.atomic_files import translate_os_errors, write_atomic
 from geographer.base.errors import ConflictError, quote_objects
 from geographer.base.text import format_count
 from geographer.base.values import Checksums
-from geographer.storage.dvc.store import Store
+from geographer.storage.events.plain_rows import list_values
 from geographer.storage.log.branches import read_branch
 from geographer.storage.queries.revision import Revision
 from geographer.storage.workspace.paths import SafeFolder, is_recorded_file
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from geographer.storage.dvc.store import Store
+    from geographer.storage.events.plain_rows import PlannedRows
 
 _QUERY: Final = Path(__file__).with_name("withdrawn_files.sql")
 _HAS_TABLE: Final = "FROM duckdb_tables() WHERE database_name = 'log' AND table_name = 'withdrawn_file'"
@@ -71,7 +72,7 @@ def list_withdrawn_files(
 
 def list_withdrawn_md5s(revision: Revision) -> set[str]:
     """Return the MD5s of all files that were withdrawn up to the log's head, also after `revision`."""
-    return {*list_withdrawn_files(revision.connection)}
+    return {*list_withdrawn_files(revision.plain_connection)}
 
 
 def describe_withdrawn_files(files: Iterable[WithdrawnFile]) -> list[str]:
@@ -83,9 +84,9 @@ def describe_withdrawn_files(files: Iterable[WithdrawnFile]) -> list[str]:
     ]
 
 
-def reject_withdrawn_rows(revision: Revision, rows: Mapping[str, pa.Table | str]) -> None:
+def reject_withdrawn_rows(revision: Revision, rows: Mapping[str, PlannedRows]) -> None:
     """Raise `ConflictError` if an event's rows, by log table, would record bytes that were withdrawn."""
-    withdrawn = list_withdrawn_files(revision.connection)
+    withdrawn = list_withdrawn_files(revision.plain_connection)
     for table in ("raster_change", "label_change") if withdrawn else ():
         if table in rows:
             _reject_withdrawn(withdrawn, _iter_recorded_md5s(revision, rows[table]))
@@ -93,13 +94,13 @@ def reject_withdrawn_rows(revision: Revision, rows: Mapping[str, pa.Table | str]
 
 def reject_withdrawn_rasters(revision: Revision, raster_ids: Iterable[str]) -> None:
     """Raise `ConflictError` if the last version of one of the rasters was withdrawn."""
-    if withdrawn := list_withdrawn_files(revision.connection):
+    if withdrawn := list_withdrawn_files(revision.plain_connection):
         _reject_withdrawn(withdrawn, revision.fetch_rows(_LAST_VERSIONS, {"ids": [*raster_ids]}))
 
 
 def reject_withdrawn_revision(revision: Revision) -> None:
     """Raise `ConflictError` if a revision of another dataset has rasters that were withdrawn there."""
-    withdrawn = list_withdrawn_files(revision.connection)
+    withdrawn = list_withdrawn_files(revision.plain_connection)
     rows = revision.fetch_rows("SELECT raster_id, md5 FROM current_raster WHERE storage = 'dvc'") if withdrawn else []
     found = [withdrawn[md5] for _, md5 in rows if md5 in withdrawn]
     if found:
@@ -109,11 +110,11 @@ def reject_withdrawn_revision(revision: Revision) -> None:
         )
 
 
-def _iter_recorded_md5s(revision: Revision, rows: pa.Table | str) -> list[tuple[str, str]]:
+def _iter_recorded_md5s(revision: Revision, rows: PlannedRows) -> list[tuple[str, str]]:
     if isinstance(rows, str):
         query = f"SELECT raster_id, md5 FROM {rows} WHERE change <> 'removed' AND md5 IS NOT NULL"  # noqa: S608
         return revision.fetch_rows(query)
-    columns = (rows[name].to_pylist() for name in ("change", "raster_id", "md5"))
+    columns = (list_values(rows, name) for name in ("change", "raster_id", "md5"))
     return [(raster_id, md5) for change, raster_id, md5 in zip(*columns, strict=True) if change != "removed" and md5]
 
 
@@ -134,7 +135,7 @@ def delete_withdrawn_objects(revision: Revision, store: Store) -> None:
     Raises:
         StorageError: a file cannot be deleted.
     """
-    files = list_withdrawn_files(revision.connection)
+    files = list_withdrawn_files(revision.plain_connection)
     for path in iter_present_files(store.root, files.values()):
         with translate_os_errors(path):
             path.unlink(missing_ok=True)

@@ -391,7 +391,7 @@ def _make_change(
 
     tables = list(planned.changes)
     if removed:
-        rows = make_removed_rows("feature_change", [(feature,) for feature in removed])
+        rows = make_removed_rows("feature_change", [(feature,) for feature in removed]).to_arrow()
         tables.append(rows.cast(_unify_schema(rows, tables)))
     skips = [*make_skipped_rows(str(request.path), skipped).values(), *planned.skipped]
     changes = [change for table in planned.changes for change in table["change"].to_pylist()]
