@@ -59,6 +59,26 @@ def test_reading_imports_nothing_for_pixels(sample_history: SampleHistory, comma
     assert not list_imports("-C", str(sample_history.root), *command.split()) & heavy
 
 
+def test_small_commands_import_little(sample_history: SampleHistory, tmp_path: Path):
+    """Lists of names are printed, and small changes recorded, without Arrow and numpy, too."""
+    heavy = {"dvc", "rasterio", "shapely", "pandas", "numpy", "scipy", "pyarrow", "asyncio"}
+    root = str(shutil.copytree(sample_history.root, tmp_path / "dataset"))
+    # The first command after a copy asks DVC for its settings.
+    assert "pyarrow" not in list_imports("-C", root, "add", "classes", "sedge")
+    for command in ("status", "features", "branch", "attributes set sensor=S2", "rename class sedge reed"):
+        assert not list_imports("-C", root, *command.split()) & heavy
+
+
+def test_event_classes_need_no_requests():
+    """The loader finds every event class, in the modules of operations that define events."""
+    script = (
+        "from geographer.dataset import load_event_classes; from geographer.storage.events import payload\n"
+        "load_event_classes(); found = {*payload._CLASSES}; import sys; heavy = {'numpy', 'scipy'} & {*sys.modules}\n"
+        "import geographer.dataset.dataset; assert found == {*payload._CLASSES} and not heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.fixture(scope="module")
 def plugin_folder(empty_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two modules with selectors, and a dataset with a feature on a raster."""

@@ -31,3 +31,27 @@ def test_merkle_root_of_any_size(count):
         connection.execute("CREATE OR REPLACE TEMP TABLE content_line AS SELECT unnest($1::VARCHAR[]) AS line", [lines])
         assert connection.execute(MERKLE_ROOT).fetchall() == [(oracle.compute_merkle_root(lines),)]
         connection.execute("DROP TABLE content_line")
+
+
+def test_queries_create_the_views_that_they_name(sample_history):
+    database = Database(sample_history.root / ".geographer")
+    with open_revision(database, HEAD) as revision:
+        views = "SELECT view_name FROM duckdb_views() WHERE temporary AND NOT internal ORDER BY ALL"
+        functions = "SELECT count(*) FROM duckdb_functions() WHERE function_name = 'st_point'"
+        connection = revision.plain_connection
+        count = revision.fetch_value("SELECT count(*) FROM splits")
+        assert connection.execute(views).fetchall() == [("current_split",), ("splits",)]
+        assert connection.execute(functions).fetchall() == [(0,)]
+        assert revision.connection.execute("SELECT count(*) FROM splits").fetchall() == [(count,)]
+        created = {name for (name,) in connection.execute(views).fetchall()}
+        assert {"features", "rasters", "edges", "chips", "labels", "objects", "tags", "chain_event"} <= created
+        assert connection.execute("SELECT count(ST_AsText(geometry)) FROM features").fetchall() != [(0,)]
+
+
+def test_revisions_on_one_connection_keep_their_columns(sample_history):
+    """Each shows the user columns of its position, whichever was used last."""
+    database = Database(sample_history.root / ".geographer")
+    with open_revision(database, HEAD) as head:
+        expected = {position: head.show_position(position).list_columns("features") for position in (2, HEAD)}
+        for position in (HEAD, 2, HEAD):
+            assert head.show_position(position).list_columns("features") == expected[position]
