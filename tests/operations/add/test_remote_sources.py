@@ -130,6 +130,7 @@ def test_hashed_remote_raster_has_checksums(dataset: Dataset, server: RangeServe
         ("{url}/scenes/a.tif", {}, UsageError, "--mode reference"),
         ("{url}/scenes/a.tif?token=abc", {"mode": "reference"}, UsageError, "a credential"),
         ("http://ada:secret@127.0.0.1/a.tif", {"mode": "reference"}, UsageError, "a credential"),
+        ("s3://bucket", {"mode": "reference"}, UsageError, "names no file"),
         ("{url}/scenes/none.tif", {"mode": "reference"}, NotFoundError, "404"),
         ("{url}/scenes/private.tif", {"mode": "reference"}, StorageError, "403"),
         ("{url}/scenes/text.tif", {"mode": "reference"}, StorageError, "no raster"),
