@@ -32,7 +32,7 @@ _CONDITIONS: Final = (
         multiple=True,
     ),
     options.make_option(
-        "--subset subsets [SPLIT/]PART", "all", "Take rasters in this part of a split; repeatable.", multiple=True
+        "--subset subsets PART", "all", "Take rasters in this part (PART or SPLIT/PART); repeatable.", multiple=True
     ),
     options.make_option("--raster rasters ID", "all", "Take this raster; repeatable.", multiple=True),
 )
