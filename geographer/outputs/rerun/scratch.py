@@ -122,7 +122,7 @@ def find_source_problems(revision: Revision, folder: Path, raster_ids: Iterable[
 
 def _find_absence(raster_id: str, raster: SourceRaster, folder: Path) -> str | None:
     """Return that a partial clone lacks a file on purpose."""
-    partial = "" if raster.is_referenced or raster.exists() else describe_partial_clone(folder)
+    partial = "" if raster.is_referenced or raster.is_present() else describe_partial_clone(folder)
     return f"is absent on purpose: {partial}. Get it with geographer fetch --raster {raster_id}" if partial else None
 
 

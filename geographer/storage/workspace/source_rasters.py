@@ -55,6 +55,8 @@ class SourceRaster(NamedTuple):
 
     def is_present(self) -> bool:
         """Return whether the file is there."""
+        if self.window_of:
+            return self.window_of[1].is_present()
         return bool(self.remote) or self.path.exists()
 
     def describe_place(self) -> str:
