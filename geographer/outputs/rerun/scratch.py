@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from geographer.base.errors import NotFoundError, StorageError
+from geographer.base.errors import GeographerError, NotFoundError, StorageError
 from geographer.base.values import Checksums
 from geographer.planning.label_files import LABEL_FILES
 from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER
@@ -115,25 +115,26 @@ def find_source_problems(revision: Revision, folder: Path, raster_ids: Iterable[
         for raster_id, raster in read_source_rasters(revision, folder, ids).items():
             if file := withdrawn.get(md5s[raster_id]):
                 problems[raster_id] = f"its source '{raster_id}' was {file.format_reason()}"
-            elif problem := _find_absence(raster_id, raster, folder) or _find_problem(raster, checked):
+            elif problem := _find_problem(raster_id, raster, checked, folder):
                 problems[raster_id] = f"its source '{raster_id}' {problem}"
     return problems
 
 
-def _find_absence(raster_id: str, raster: SourceRaster, folder: Path) -> str | None:
-    """Return that a partial clone lacks a file on purpose."""
-    partial = "" if raster.is_referenced or raster.is_present() else describe_partial_clone(folder)
-    return f"is absent on purpose: {partial}. Get it with geographer fetch --raster {raster_id}" if partial else None
-
-
-def _find_problem(raster: SourceRaster, checked: CheckedFiles) -> str | None:
+def _find_problem(raster_id: str, raster: SourceRaster, checked: CheckedFiles, folder: Path) -> str | None:
     if raster.unset_root:
         return f"lies in the root '{raster.unset_root}', which is not set on this machine (geographer roots)"
+    if raster.remote:
+        try:
+            raster.read_status()
+        except GeographerError as error:
+            return f"cannot be read: {error}"
     damage = raster.find_damage(checked)
     if damage is None:
         return None
     if raster.is_referenced:
         return f"is recorded in place, and its file is {damage}"
+    if damage == "missing" and (partial := describe_partial_clone(folder)):
+        return f"is absent on purpose: {partial}. Get it with geographer fetch --raster {raster_id}"
     where = "on this machine nor on the remote" if damage == "missing" else "as recorded: they are altered"
     return f"cannot be read: its bytes are {'neither ' if damage == 'missing' else 'not '}{where}"
 
