@@ -16,6 +16,7 @@ from geographer.base.errors import (
     UsageError,
 )
 from geographer.sharing import grow as grow_module
+from geographer.sharing.partial_clone import begin_partial_clone
 from geographer.storage.dvc.remote import Remote
 from geographer.storage.workspace.partial.selected_files import FileEvaluator, resolve_selection
 from geographer.storage.workspace.partial.selection import make_partial_clone, make_selection
@@ -359,13 +360,11 @@ def test_rename_moves_no_absent_file(bob):
     assert bob.verify() == []
 
 
-def test_interrupted_clone_takes_its_selection(team, tables, caplog):
+def test_interrupted_clone_takes_its_selection(team, tables):
     """A clone with an unknown collection is unfinished; the corrected command goes on."""
     folder = team.folder / "carol"
     with pytest.raises(NotFoundError, match="no collection 'islnds'"):
         Dataset.clone(str(team.remote), folder, collections="islnds")
-    Dataset.clone(str(team.remote), team.folder / "empty", bbox=(0, 0, 1, 1), pixels=False)
-    assert "choose no file" in caplog.text
     clone = Dataset.clone(str(team.remote), folder, collections="islands", revisions="current")
     assert list_workspace_paths(folder) == {*list_selected_paths(tables[HEAD], Selection({"collections": ["islands"]}))}
     assert clone.verify() == []
@@ -414,6 +413,12 @@ def test_invalid_conditions_change_nothing(conditions, error, text, shared_bob):
     with pytest.raises(error, match=text):
         bob.fetch(**conditions)
     assert path.read_bytes() == before
+
+
+def test_empty_selection_is_warned_of(bob, caplog):
+    begin_partial_clone(bob._unit_of_work, make_selection(bbox=(0, 0, 1, 1)))
+    assert "choose no file of @13: --bbox 0,0,1,1" in caplog.text
+    assert bob.sharing_status().partial.counts.selected_files == 0
 
 
 def test_damaged_selection_is_named(bob):
