@@ -221,7 +221,7 @@ class ClusterRun:
 def translate_dask_errors() -> Iterator[None]:
     """Raise the errors of a cluster as `StorageError`: a lost scheduler, dead workers, a failed connection."""
     from distributed import KilledWorker
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
 
     try:
         yield

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _CONNECT_S: Final = 10.0
-_CLOSE_S: Final = 2.0
 _BATCHES_PER_THREAD: Final = 4
 _PACKAGE: Final = "geographer-datasets"
+_clients: Final[dict[str, Client]] = {}
+"""The clients of this process by the address of their scheduler: connecting takes longer than a small task."""
 
 
 class DaskExecutor:
@@ -72,14 +72,15 @@ class DaskExecutor:
 
 
 def _connect_client(address: str) -> Client:
-    try:
-        from distributed import Client
+    """Return the client of a scheduler that this process has, or a new one."""
+    client = _clients.get(address)
+    if client is None or client.status != "running":
+        client = _clients[address] = _open_client(address)
+    return client
 
-        make_client: Callable[..., Client] = Client
-    except ImportError as error:
-        raise MissingLibraryError(
-            f"the scheduler {address!r} needs a package: pip install '{_PACKAGE}[dask]'"
-        ) from error
+
+def _open_client(address: str) -> Client:
+    make_client = _find_client_class(address)
     # Dask's own reports of a lost scheduler would come beside the error that the command prints.
     for name in ("distributed.client", "distributed.core", "distributed.comm"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -87,18 +88,33 @@ def _connect_client(address: str) -> Client:
         with warnings.catch_warnings():
             # The check of versions says more, and refuses to work.
             warnings.filterwarnings("ignore", message="Mismatched versions")
-            client = make_client(address, timeout=_CONNECT_S, set_as_default=False)
+            return make_client(address, timeout=_CONNECT_S, set_as_default=False)
     except (ValueError, TypeError, ImportError, KeyError) as error:
         advice = "Use an address such as tcp://10.0.0.1:8786."
         raise UsageError(f"invalid scheduler {address!r}: {error}. {advice}") from error
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise StorageError(
             f"cannot reach the scheduler {address!r}. Start it (dask scheduler), or check the address, the network and "
             "the firewall."
         ) from error
-    return client
-    weakref.finalize(client, client.close, _CLOSE_S)
-    return client
+
+
+def _find_client_class(address: str) -> Callable[..., Client]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingLibraryError(
+            f"the scheduler {address!r} needs a package: pip install '{_PACKAGE}[dask]'"
+        ) from error
+
+    class QuietClient(Client):
+        """A client that does not wait to be closed if it never reached its scheduler."""
+
+        def __del__(self) -> None:
+            if self.status == "running":
+                super().__del__()  # type: ignore[no-untyped-call]
+
+    return QuietClient
 
 
 def _check_workers(client: Client, settings: ClusterSettings) -> bool:
