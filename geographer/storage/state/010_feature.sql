@@ -1,11 +1,16 @@
 -- 010_feature.sql: the versions of each feature, in longitude/latitude, with a box around its edges
 -- needs: chain_feature_change, macros.sql, $after, $up_to · makes: new versions in state.feature
 INSERT INTO state.feature BY NAME
-WITH version AS (
-    SELECT *, ST_GeomFromWKB(geometry) AS native,
-           coalesce(lead(position) OVER (PARTITION BY feature_id ORDER BY position), open_end()) AS until
-    FROM chain_feature_change
-    WHERE position > $after AND position <= $up_to
+WITH new_change AS NOT MATERIALIZED (
+    FROM chain_feature_change WHERE position > $after AND position <= $up_to
+), replaced_version AS (
+    -- Few features have several of the changes: only their versions are sorted, without their geometries.
+    SELECT feature_id, position, lead(position) OVER (PARTITION BY feature_id ORDER BY position) AS next_position
+    FROM (SELECT feature_id, position FROM new_change)
+    WHERE feature_id IN (SELECT feature_id FROM new_change GROUP BY feature_id HAVING count(*) > 1)
+), version AS (
+    SELECT new_change.*, ST_GeomFromWKB(geometry) AS native, coalesce(next_position, open_end()) AS until
+    FROM new_change LEFT JOIN replaced_version USING (feature_id, position)
 ), with_lonlat AS (
     SELECT * REPLACE (reproject(native, crs, 'EPSG:4326') AS geometry) FROM version WHERE change <> 'removed'
 ), with_lon_0_360 AS (
@@ -35,5 +40,4 @@ SELECT (position << 32) + ordinal AS feature_key, feature_id, id_is_integer, cla
        CASE WHEN spans_globe THEN 180 ELSE east + pad END AS xmax,
        CASE WHEN encloses_pole AND south + north >= 0 THEN 90 ELSE north + pad END AS ymax,
        properties, row_digest, position AS valid_from, until AS valid_to
-FROM padded_bounds
-ORDER BY position, ordinal;
+FROM padded_bounds;
