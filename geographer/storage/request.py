@@ -51,10 +51,6 @@ class BuildContext(NamedTuple):
     replayed_root: Path | None = None
     journal: "BatchJournal | None" = None
 
-    def count_workers(self, count: int) -> "Executor":
-        """Return `make_executor(count)`."""
-        return self.make_executor(count)
-
     def make_executor(self, count: int) -> "Executor":
         """Return the executor that makes `count` files; see `make_dataset_executor` for errors."""
         from geographer.storage.dvc.dataset_executor import make_dataset_executor
