@@ -26,7 +26,7 @@ PART: Final = "part"
 """The type of an item after which the value goes on, so that no space follows."""
 _FREE_METAVARS: Final = (
     *("TEXT", "KEY", "URL", "TIME", "TSA", "CREATOR", "GLOB", "QUERY", "NUMBERS", "SIZE", "BANDS", "CRS", "AREA"),
-    *("NEW", "COLUMN", "SQL", "KEY=VALUE", "NAME=VALUE", "NAME=NUMBER", "NAME,…", "OLD=NEW"),
+    *("NEW", "ADDRESS", "COLUMN", "SQL", "KEY=VALUE", "NAME=VALUE", "NAME=NUMBER", "NAME,…", "OLD=NEW"),
     *("WEST,SOUTH,EAST,NORTH", "[PATTERN=]1,2,3"),
 )
 """The metavars of values that only the user knows."""
