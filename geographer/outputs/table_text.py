@@ -11,6 +11,7 @@ import duckdb
 
 from geographer.base.atomic_files import temporary_sibling
 from geographer.base.errors import StorageError, UsageError
+from geographer.base.html import render_rows
 from geographer.storage.database.connection import escape_literal, memory_connection, quote_identifier, register_table
 from geographer.storage.database.query_limits import fetch_limited_table, fetch_limited_texts
 from geographer.storage.database.sql_sandbox import translate_sql_errors
@@ -46,6 +47,9 @@ class SummaryRows(NamedTuple):
 
     names: list[str]
     rows: list[tuple[Any, ...]]
+
+    def _repr_html_(self) -> str:
+        return render_rows(self.names, self.rows, len(self.rows))
 
 
 def read_summary(revision: Revision, table: str, table_filter: TableFilter) -> pa.Table | SummaryRows:

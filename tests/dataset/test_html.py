@@ -32,6 +32,7 @@ from geographer.sharing.fetch import FetchResult
 from geographer.sharing.push import PushResult
 from geographer.sharing.status import SharingStatus
 from geographer.storage.queries.table import Table
+from geographer.storage.workspace.checkout import CheckoutResult
 from geographer.storage.workspace.verify_report import VerifyResult
 
 TAGS = {"table", "caption", "thead", "tbody", "tr", "th", "td", "p", "ul", "li", "br"}
@@ -53,6 +54,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "read_attributes": (),
     "cite_tag": ("v1",),
     "prove_object": ("class:quarry",),
+    "read_summary": ("features",),
     **dict.fromkeys(("features", "rasters", "objects", "classes", "tags", "list_reviews", "list_conflicts"), ()),
 }
 """Methods that are called, with their arguments; of the others, the declared type of the result is looked at."""
@@ -78,6 +80,7 @@ NAMES = {
         "FetchResult": FetchResult,
         "PushResult": PushResult,
         "GarbageReport": GarbageReport,
+        "CheckoutResult": CheckoutResult,
     },
 }
 OTHERS = {"prepare_query", "open_raster", "open_label", "read_table", "plan_request", "run_update"}

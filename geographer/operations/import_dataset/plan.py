@@ -37,6 +37,7 @@ from geographer.planning.removed_rasters import (
 from geographer.planning.up_to_date_labels import LabelSettings
 from geographer.storage.database.connection import quote_identifier, register_table
 from geographer.storage.dvc.store import Store
+from geographer.storage.events.plain_rows import PlainRows, make_arrow
 from geographer.storage.events.row_tables import ROW_TABLES, make_row_table
 from geographer.storage.queries.remembered_removals import stage_remembered_removals
 from geographer.storage.queries.revision import Revision
@@ -46,6 +47,7 @@ from geographer.storage.workspace.roots import split_root
 
 if TYPE_CHECKING:
     from geographer.operations.import_dataset.request import ImportDataset
+    from geographer.storage.events.plain_rows import PlannedRows
 
 _FOLDER: Final = Path(__file__).parent
 _COUNT_OMITTED: Final = (
@@ -169,10 +171,10 @@ def plan_merge(revision: Revision, root: Path, source: SourceDataset, store: Sto
     return ReferenceChange(event, rows, _locate_files(store, files), new_roots=new_roots)
 
 
-def _join_rows(*parts: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+def _join_rows(*parts: "Mapping[str, PlannedRows]") -> dict[str, pa.Table]:
     """Return the rows of all parts by log table, without empty tables."""
     found = {table: [part[table] for part in parts if table in part] for table in DatasetImported.tables}
-    joined = {table: pa.concat_tables(rows) for table, rows in found.items() if rows}
+    joined = {table: pa.concat_tables(map(make_arrow, rows)) for table, rows in found.items() if rows}
     return {table: rows for table, rows in joined.items() if rows.num_rows}
 
 
@@ -220,7 +222,7 @@ def _make_class_rows(added: Mapping[str, int], removed: Mapping[str, int]) -> pa
     return make_row_table("class_change", {"change": changes, "class": [*values], "value": [*values.values()]})
 
 
-def _make_removal_rows(revision: Revision, new_recipes: list[str]) -> dict[str, pa.Table]:
+def _make_removal_rows(revision: Revision, new_recipes: list[str]) -> dict[str, PlainRows]:
     """Return the rows, by log table, that remove what the source dataset removed; of rasters, what depends on them."""
     ids = {subject: list_departed_ids(revision, subject) for subject in SUBJECTS}
     stage_remembered_removals(revision)
