@@ -9,9 +9,10 @@ WITH found AS (
     -- Of a virtual chip, the SHA-256 is that of its window; the chip may have become a file since.
     SELECT raster_index, coalesce(pixel_digest, sha256) AS pixel_digest FROM current_raster JOIN grouped_raster USING (raster_key)
     UNION
-    SELECT raster_index, window.sha256
+    SELECT raster_index, virtual_chip.sha256
     FROM current_raster AS file JOIN grouped_raster USING (raster_key)
-    JOIN state.raster AS window ON window.raster_id = file.raster_id AND window.valid_to = file.valid_from AND window.storage = 'virtual'
+    JOIN state.raster AS virtual_chip
+        ON virtual_chip.raster_id = file.raster_id AND virtual_chip.valid_to = file.valid_from AND virtual_chip.storage = 'virtual'
 )
 SELECT DISTINCT least(first.raster_index, second.raster_index) AS raster_a, greatest(first.raster_index, second.raster_index) AS raster_b
 FROM pair JOIN member AS first ON first.pixel_digest = pair.a JOIN member AS second ON second.pixel_digest = pair.b
