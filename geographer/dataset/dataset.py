@@ -303,7 +303,13 @@ class Dataset(ChangeableDataset):
         from geographer.storage.workspace.partial.selection import make_selection
 
         check_selection(revisions)
-        conditions = {"bbox": bbox, "where": where, "collections": collections, "subsets": subsets, "rasters": rasters}
+        conditions: dict[str, Any] = {
+            "bbox": bbox,
+            "where": where,
+            "collections": collections,
+            "subsets": subsets,
+            "rasters": rasters,
+        }
         growth, work = Growth(make_selection(**conditions), all_files), self._unit_of_work
         with open_remote(self.root, remote) as opened:
             if growth.is_empty:
@@ -406,8 +412,8 @@ class Dataset(ChangeableDataset):
             record: Whether to record an event with format, selection and manifest; an equal export is recorded once.
             message: The reason; the log keeps it.
             author: The author. Default: Git's or the system's user name.
-            arguments: `split`, `subset`, `collection`, `labels` and `at` as in `samples`; `workers`, who writes pictures;
-                and the parameters of the format, as `geographer export FORMAT --help` lists them.
+            arguments: `split`, `subset`, `collection`, `labels` and `at` as in `samples`; `workers`, who writes
+                pictures; and the parameters of the format, as `geographer export FORMAT --help` lists them.
 
         Raises:
             NotFoundError: there is no such revision, split, part, collection or label.

@@ -131,9 +131,9 @@ def test_swallowed_interruption_is_raised_at_next_progress():
 
 def test_progress_shows_speed_and_activity(monkeypatch, capsys):
     times = iter([100.0, 102.0, 104.0])
-    monkeypatch.setattr(output.time, "monotonic", lambda: next(times))
-    monkeypatch.setattr(output.sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(output.shutil, "get_terminal_size", lambda: os.terminal_size((110, 24)))
+    monkeypatch.setattr("time.monotonic", lambda: next(times))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((110, 24)))
     show_activity("3 tasks done, 4 on 2 threads of workers")
     try:
         for done in (0, 50, 100):

@@ -87,7 +87,7 @@ def describe_virtual_chip(
     grid = Grid(raster.grid.crs, raster.grid.transform.for_window(window), window.width, window.height)
     selected = None if bands == tuple(range(1, raster.bands + 1)) else bands
     padding = None if pad_value is None else _format_pad_value(raster, pad_value)
-    chip = ChipWindow(raster.sha256, tuple(window), selected, padding)
+    chip = ChipWindow(raster.sha256, (window.col, window.row, window.width, window.height), selected, padding)
     return {
         "path": chip.to_path(),
         "storage": "virtual",

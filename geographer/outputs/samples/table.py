@@ -133,10 +133,10 @@ def _list_virtual_chips(revision: Revision, roots: Roots, root: Path) -> list[tu
     ids = [raster_id for raster_id, _ in revision.fetch_rows(_PLACES, {"storage": "virtual"})]
     chips = list_virtual_chips(revision, ids) if ids else {}
     parents = {chip.parent_id for chip in chips.values()}
-    paths = {}
+    paths: dict[str, str | None] = {}
     for raster_id, storage, path in revision.fetch_rows(_SOURCE_PATHS, {"ids": sorted(parents)}) if parents else ():
         located = roots.locate_url(path) if storage == "remote" else path and roots.locate_file(path)
-        paths[raster_id] = str(root / located) if storage == "dvc" and path else located and str(located)
+        paths[raster_id] = str(root / located) if storage == "dvc" and path else str(located) if located else None
     named = ((raster_id, chip.make_gdal_name(paths.get(chip.parent_id))) for raster_id, chip in chips.items())
     return [(raster_id, name) for raster_id, name in named if name]
 
