@@ -1,4 +1,4 @@
-"""Check the splits of a revision for leaks; this module imports the algorithms only where a split has several parts."""
+"""Check the splits of a revision for leaks; this module imports the algorithms only where a split may leak."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Final
 
 from geographer.base.errors import ConflictError
-from geographer.planning.split_constraints.declared import list_declared_constraints
+from geographer.planning.split_constraints.declared import DeclaredConstraints, list_declared_constraints
+from geographer.planning.split_constraints.staged_rasters import is_surely_sound
 
 if TYPE_CHECKING:
     from geographer.planning.split_constraints.leaks import SplitLeak
@@ -22,8 +23,10 @@ def iter_split_leaks(revision: Revision, names: Collection[str] | None = None) -
 
     See `find_split_leaks`.
     """
-    for (split,) in revision.fetch_rows(_SPLITS):
-        if names is not None and split not in names:
+    splits = [split for (split,) in revision.fetch_rows(_SPLITS) if names is None or split in names]
+    declared = list_declared_constraints(revision) if splits else {}
+    for split in splits:
+        if is_surely_sound(revision, split, declared.get(split, DeclaredConstraints())):
             continue
         from geographer.planning.split_constraints.leaks import find_split_leaks
 

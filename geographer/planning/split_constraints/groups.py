@@ -1,9 +1,7 @@
 """Groups of rasters that a split must not divide: they show the same feature, share pixels, or lie near each other."""
 
 import logging
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +14,13 @@ from geographer.base.errors import NotFoundError
 from geographer.planning.collections import require_collection
 from geographer.planning.split_constraints.declared import By, DeclaredConstraints
 from geographer.planning.split_constraints.near_duplicates import REASON, fetch_recorded_links
+from geographer.planning.split_constraints.staged_rasters import (
+    read_feature_query,
+    read_overlap_query,
+    stage_features,
+    stage_rasters,
+)
 from geographer.planning.upcasters import Parameters
-from geographer.storage.database.sql_sandbox import translate_sql_errors
 from geographer.storage.queries.empty_selection import describe_empty_selection
 from geographer.storage.queries.revision import Revision
 
@@ -26,8 +29,6 @@ logger = logging.getLogger(__name__)
 _FOOTPRINTS: Final = (
     "SELECT ST_AsWKB(footprint)::BLOB FROM current_raster JOIN grouped_raster USING (raster_key) ORDER BY raster_index"
 )
-_FEATURES: Final = Path(__file__).with_name("grouping_features.sql")
-_OVERLAPS: Final = Path(__file__).with_name("overlaps.sql")
 
 
 def find_components(
@@ -72,25 +73,10 @@ def stage_collection(revision: Revision, collection: str) -> None:
     stage_rasters(revision, "collection = $collection", {"collection": collection})
 
 
-def stage_rasters(revision: Revision, condition: str, parameters: Mapping[str, Any]) -> None:
-    """Make the temp table `grouped_raster` of the rasters with an SQL condition, which have indices in order of id."""
-    revision.connection.execute(
-        "CREATE OR REPLACE TEMP TABLE grouped_raster AS "  # noqa: S608
-        "SELECT row_number() OVER (ORDER BY raster_id) - 1 AS raster_index, raster_key, raster_id "
-        f"FROM current_raster WHERE {condition}",
-        parameters,
-    )
-
-
 def fetch_features_on_rasters(revision: Revision, where: str | None) -> pa.Table:
     """Return `feature_id`, `class` and `raster_index` for selected features and grouped rasters that show them."""
-    with translate_sql_errors(where):
-        revision.connection.execute(
-            "CREATE OR REPLACE TEMP TABLE grouping_feature AS SELECT feature_key FROM current_feature "  # noqa: S608
-            "WHERE feature_id IN (SELECT feature_id::VARCHAR FROM features "
-            f"WHERE {revision.validate_filter('features', where)})"
-        )
-    features = revision.fetch_arrow(_FEATURES.read_text())
+    stage_features(revision, where)
+    features = revision.fetch_arrow(read_feature_query())
     if where is not None and not len(features):
         _warn_of_unused_filter(revision, where)
     return features
@@ -136,7 +122,7 @@ def find_shared_content(revision: Revision, features: pa.Table, by: By, n_raster
     """Return links between the grouped rasters through `features`, and by 'overlap' through pixels or ground."""
     links: dict[str, Links] = {}
     if by == "overlap":
-        pairs = revision.fetch_arrow(_OVERLAPS.read_text())
+        pairs = revision.fetch_arrow(read_overlap_query())
         links["overlap"] = np.column_stack([pairs["raster_a"].to_numpy(), pairs["raster_b"].to_numpy()])
     feature_indices = features["feature_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     return GroupingConstraints(n_rasters, feature_indices, features["raster_index"].to_numpy(), links)

@@ -28,12 +28,11 @@ from geographer.planning.split_constraints.groups import (
     fetch_features_on_rasters,
     fetch_footprints,
     find_shared_content,
-    stage_rasters,
 )
 from geographer.planning.split_constraints.near_duplicates import REASON, fetch_recorded_links
+from geographer.planning.split_constraints.staged_rasters import stage_assigned_rasters
 from geographer.storage.queries.revision import Revision
 
-_ASSIGNED: Final = "raster_id IN (SELECT raster_id FROM current_split WHERE split = $split AND part IS NOT NULL)"
 _PARTS: Final = (
     "SELECT raster_id, part FROM grouped_raster JOIN (FROM current_split WHERE split = $split) USING (raster_id) "
     "ORDER BY raster_index"
@@ -127,7 +126,7 @@ def find_split_leaks(
 
 def _fetch_assigned(revision: Revision, split: str) -> _AssignedRasters:
     """Make the rasters of a split that have a part those that are grouped, and return them."""
-    stage_rasters(revision, _ASSIGNED, {"split": split})
+    stage_assigned_rasters(revision, split)
     table = revision.fetch_arrow(_PARTS, {"split": split})
     parts = table["part"].to_pylist()
     names = sorted({*parts})

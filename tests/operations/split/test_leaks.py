@@ -16,6 +16,7 @@ from geographer.planning.split_constraints import leaks
 from geographer.planning.split_constraints.check import iter_split_leaks
 from geographer.planning.split_constraints.declared import DeclaredConstraints
 from geographer.planning.split_constraints.leaks import SplitLeak
+from geographer.planning.split_constraints.staged_rasters import is_surely_sound
 from tests.operations.split.chip_dataset import HALVES, PONDS, SIZE, add_marsh, add_points, map_parts
 
 SHAPES = {name: shapely.Point(position) for name, position in PONDS.items()}
@@ -32,8 +33,12 @@ def make_marsh(dataset: Dataset) -> dict[str, shapely.Geometry]:
 
 
 def find_leak(dataset: Dataset, **options) -> SplitLeak:
+    """Return the leaks; one query must come to the same result, unless there is a buffer, which it cannot measure."""
     with dataset._unit_of_work.open_revision() as revision:
-        return leaks.find_split_leaks(revision, "parts", **options)
+        leak = leaks.find_split_leaks(revision, "parts", **options)
+        declared = vars(leaks)["list_declared_constraints"](revision).get("parts", DeclaredConstraints())
+        assert is_surely_sound(revision, "parts", declared) == (not leak.groups and not declared.buffer)
+        return leak
 
 
 def list_parts(dataset: Dataset) -> dict[str, str | None]:
