@@ -375,6 +375,8 @@ def _reject_overwriting_edits(root: Path, files: Mapping[str, Path], existing: E
 def _find_unchanged(revision: Revision, rows: Mapping[str, RasterRow], existing: ExistingRasters) -> set[str]:
     """Return the ids of the rows that equal the existing raster's row in every column."""
     candidates = [row for raster_id, row in rows.items() if raster_id in existing]
+    if not candidates:
+        return set()
     query = f"SELECT raster_id, {build_row_digest_sql('raster_change')} FROM input_raster"  # noqa: S608
     with register_table(revision.connection, "input_raster", make_raster_rows(candidates)):
         return {raster_id for raster_id, digest in revision.fetch_rows(query) if existing[raster_id].digest == digest}

@@ -17,6 +17,8 @@ _COUNT_ROUND_TRIPS: Final = (
     "FROM range(-6, 6) AS longitude(x), range(-3, 3) AS latitude(y))) WHERE ST_Distance(point, back) < 1e-3"
 )
 """How many points of a grid over the globe, none of them on the equator, have coordinates in the CRS that lead back."""
+_RECORDED_TEXTS: Final[dict[str, str]] = {}
+"""The texts that the log records for the valid CRS of this process: many files have few CRS, and one takes 10 ms."""
 
 
 def normalise_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
@@ -27,6 +29,13 @@ def normalise_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
     """
     if crs.upper() in _LONLAT:
         return "EPSG:4326"
+    if crs not in _RECORDED_TEXTS:
+        _require_usable_crs(connection, crs)
+        _RECORDED_TEXTS[crs] = crs.upper() if crs.upper().startswith("EPSG:") else crs
+    return _RECORDED_TEXTS[crs]
+
+
+def _require_usable_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> None:
     name = quote_start(crs)
     if not is_unicode(crs):
         raise UsageError(f"unknown CRS '{crs}'. Use EPSG:nnnn, WKT or PROJJSON.")
@@ -39,7 +48,6 @@ def normalise_crs(connection: duckdb.DuckDBPyConnection, crs: str) -> str:
             f"the CRS '{name}' has no way to longitude and latitude by two coordinates, as a geocentric, vertical or "
             "local CRS has none. Transform the data to a geographic or projected CRS, or pass the right one with --crs."
         )
-    return crs.upper() if crs.upper().startswith("EPSG:") else crs
 
 
 def _has_longitudes(connection: duckdb.DuckDBPyConnection, crs: str) -> bool:

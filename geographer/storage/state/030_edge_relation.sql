@@ -1,5 +1,6 @@
 -- 030_edge_relation.sql: which raster contains or intersects which feature, for the versions that are new after $after
 -- needs: state.feature, state.raster, macros.sql, $after, $up_to · makes: versions in state.edge, macro edges_between
+-- only if: FROM state.feature
 UPDATE state.edge SET valid_to = ended.valid_to
 FROM (SELECT feature_key, valid_to FROM state.feature WHERE valid_to > $after AND valid_to <= $up_to) AS ended
 WHERE edge.feature_key = ended.feature_key AND edge.valid_to > ended.valid_to;
