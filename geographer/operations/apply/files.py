@@ -40,7 +40,8 @@ def make_needed_file(key: ObjectKey, values: Values, old: Values | None, *, is_d
     """Return the file that new values need beside that of the old ones; None: there is no other."""
     storage = values.get("storage", "dvc")
     names = ("storage", "path", "size", "md5", "sha256")
-    if storage in ("catalogue", "virtual", "remote") or (old and [old.get(name) for name in names] == [values.get(name) for name in names]):
+    is_kept = old and [old.get(name) for name in names] == [values.get(name) for name in names]
+    if is_kept or storage in ("catalogue", "virtual", "remote"):
         return None
     return NeededFile(key, storage, values["path"], Checksums(*(values[name] for name in names[2:])), is_derived)
 
