@@ -159,8 +159,8 @@ class Remote:
         """
         if isinstance(self._files, HttpFiles):
             raise UsageError(
-                f"the remote '{self.name}' ({self.url}) can only be read, so workers cannot send files through it. Name "
-                "another one, or a URL, in GEOGRAPHER_STORE."
+                f"the remote '{self.name}' ({self.url}) can only be read, so workers cannot send files through it. "
+                "Name another one, or a URL, in GEOGRAPHER_STORE."
             )
         from geographer.base.executors.object_store import ObjectStore
 
