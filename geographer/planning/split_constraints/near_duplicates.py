@@ -65,8 +65,8 @@ def find_near_duplicate_links(
 ) -> tuple[Links, ComparedPixels | None]:
     """Return the pairs of grouped rasters that are near-duplicates, shape (n, 2), and what is to be recorded.
 
-    `workers` read the files in the workspace, unless the same pixels were compared before; then nothing is to be recorded.
-    Rasters without bytes are left out.
+    `workers` read the files in the workspace, unless the same pixels were compared before; then nothing is to be
+    recorded. Rasters without bytes are left out.
 
     Raises:
         CorruptError: a file is missing or damaged.
