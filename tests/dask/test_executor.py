@@ -194,6 +194,13 @@ def test_wrong_addresses_are_named(address: str, monkeypatch: pytest.MonkeyPatch
         make_executor(address)
 
 
+def test_closed_client_is_refused(cluster: DaskCluster):
+    with Client(cluster.address, set_as_default=False) as closed:
+        pass
+    with pytest.raises(UsageError, match=r"distributed\.Client is closed\. Make a new one"):
+        make_executor(closed)
+
+
 def test_missing_store_is_named(client: Client, tmp_path: Path):
     with pytest.raises(UsageError, match="GEOGRAPHER_STORE"):
         run_batches(client, ClusterSettings(), work.copy_text, work.make_batches(tmp_path, 1))

@@ -40,11 +40,12 @@ class DaskExecutor:
         """Connect to the scheduler at an address, or use a client of one, and compare versions.
 
         Raises:
-            UsageError: the address is invalid, the package is not installed, or a worker has other versions.
+            UsageError: the address is invalid, the client is closed or asynchronous, the package is not installed, or a
+                worker has other versions.
             StorageError: the scheduler cannot be reached, or has no worker.
         """
         self._settings = settings
-        self._client = _connect_client(workers) if isinstance(workers, str) else workers
+        self._client = _connect_client(workers) if isinstance(workers, str) else _require_usable(workers)
         with translate_dask_errors():
             self.sees_disk = _check_workers(self._client, settings)
             threads = sum(_read_threads(self._client).values())
@@ -76,6 +77,14 @@ def _connect_client(address: str) -> Client:
     client = _clients.get(address)
     if client is None or client.status != "running":
         client = _clients[address] = _open_client(address)
+    return client
+
+
+def _require_usable(client: Client) -> Client:
+    if client.asynchronous:
+        raise UsageError("the distributed.Client is asynchronous. Make one without asynchronous=True.")
+    if client.status != "running":
+        raise UsageError(f"the distributed.Client is {client.status}. Make a new one, or pass the scheduler's address.")
     return client
 
 
