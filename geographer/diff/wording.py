@@ -31,10 +31,10 @@ def describe_geometry_change(measures: Mapping[str, float] | None) -> str:
 def describe_byte_change(differences: Mapping[str, Any]) -> str | None:
     """Return what differs in a file; None if its bytes are equal.
 
-    A pixel digest covers the georeference, too, which labels do not record. `differences` are those of
-    `list_name_differences`.
+    A pixel digest covers the georeference, too, which labels do not record. The digest of a virtual chip is that of
+    its window, which says nothing about the pixels of a file. `differences` are those of `list_name_differences`.
     """
-    if not any(name in differences for name in _BYTES):
+    if not any(name in differences for name in _BYTES) or "virtual" in differences.get("storage", ()):
         return None
     if "pixel_digest" not in differences:
         return "other bytes, equal pixels"

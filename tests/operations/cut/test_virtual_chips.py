@@ -14,6 +14,7 @@ import rasterio
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, UsageError
+from geographer.cli.diff_report import format_diff
 from tests.operations.pond_dataset import crop_window, list_checksums, list_chips
 from tests.sample_history import PART_FRACTIONS
 
@@ -182,6 +183,9 @@ def test_materialised_files_equal_cut(dataset: Dataset) -> None:
     for chip in list_chips(dataset, "windows"):
         path = dataset.root / f"rasters/{chip['raster_id']}.tif"
         assert path.read_bytes() == Path(str(path).replace("windows", "files")).read_bytes()
+    lines = [line for line in format_diff(dataset.diff("HEAD~1", "HEAD"), ["objects"], 10) if "storage virtual" in line]
+    assert lines
+    assert not any("other pixels" in line for line in lines)
     assert dataset.verify() == []
     before = len(dataset.log())
     dataset.update()
