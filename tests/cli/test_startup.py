@@ -65,7 +65,7 @@ def test_small_commands_import_little(sample_history: SampleHistory, tmp_path: P
     root = str(shutil.copytree(sample_history.root, tmp_path / "dataset"))
     # The first command after a copy asks DVC for its settings.
     assert "pyarrow" not in list_imports("-C", root, "add", "classes", "sedge")
-    for command in ("status", "features", "branch", "attributes set sensor=S2"):
+    for command in ("status", "features", "branch", "attributes set sensor=S2", "tag v9"):
         assert not list_imports("-C", root, *command.split()) & heavy
 
 
