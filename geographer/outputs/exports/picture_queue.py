@@ -35,11 +35,24 @@ class PictureQueue:
         """Write to `folder`; `make_executor` returns who encodes that many pictures."""
         self._folder, self._make_executor, self._progress = folder, make_executor, progress
         self._tasks: list[PictureTask] = []
+        self._has_pictures = False
 
     def add_picture(self, path: str, image: ChipFile, settings: PictureSettings) -> None:
-        """Let the picture of an image be written to a path, unless the same export wrote it before."""
-        if not self._folder.keep_file(path):
-            self._tasks.append(PictureTask(path, str(image.path), image.with_sidecars, settings))
+        """Let the picture of an image be written to a path, unless the same export wrote it before.
+
+        The first one is written at once, so that settings that fit no raster are refused before the rest is written.
+
+        Raises:
+            CorruptError, UsageError: see `write_pictures`.
+        """
+        if self._folder.keep_file(path):
+            return
+        task = PictureTask(path, str(image.path), image.with_sidecars, settings)
+        if self._has_pictures:
+            self._tasks.append(task)
+        else:
+            self._folder.write_bytes(path, next(_encode_pictures([task])))
+            self._has_pictures = True
 
     def write_pictures(self) -> None:
         """Encode and write all pictures.
