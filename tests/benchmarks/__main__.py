@@ -19,6 +19,7 @@ from tests.benchmarks import (
     edges,
     exporting,
     flags,
+    growth,
     history,
     joining_in_parts,
     long_log,
@@ -74,6 +75,7 @@ BENCHMARKS: dict[int, Callable[[Path, float], list[Row]]] = {
     34: virtual_chips.compare_virtual_chips,
     35: distributing.compare_workers,
     36: distributing.compare_executors,
+    37: growth.measure_growth,
     33: partial_clones.compare_partial_clone,
 }
 """Each takes a new folder and a scale; the first line of its docstring is its title in the help."""
