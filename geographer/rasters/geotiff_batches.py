@@ -85,7 +85,7 @@ class GeoTiffEncoder:
         """Return whether it encodes rasters with this metadata and shape."""
         return self._shape == shape and self._metadata == metadata
 
-    def encode(
+    def encode_rasters(
         self,
         rasters: Sequence[NDArray[np.generic]],
         transforms: Sequence[Transform],

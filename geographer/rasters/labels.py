@@ -64,7 +64,7 @@ class LabelRaster(NamedTuple):
     bands: tuple[str, ...] = ()
 
     @property
-    def kind(self) -> tuple[str, str, tuple[int, ...], tuple[str, ...]]:
+    def encoding_key(self) -> tuple[str, str, tuple[int, ...], tuple[str, ...]]:
         """What labels have in common that are encoded at once."""
         return self.grid.crs, self.pixels.dtype.str, self.pixels.shape, self.bands
 
@@ -92,7 +92,7 @@ def write_label_files(files: Iterable[LabelRaster]) -> Iterator[tuple[Checksums,
         with rasterio.Env():
             group, first = _take_group(first, remaining)
             encoder = _require_encoder(group[0])
-            contents = encoder.encode([file.pixels for file in group], [file.grid.transform for file in group])
+            contents = encoder.encode_rasters([file.pixels for file in group], [file.grid.transform for file in group])
         for file, content in zip(group, contents, strict=True):
             yield write_and_hash(file.destination, content, file.pixels, file.grid)
 
@@ -101,7 +101,7 @@ def _take_group(first: LabelRaster, remaining: Iterator[LabelRaster]) -> tuple[l
     """Return `first` and those after it that have its kind, as many as `_BATCH_BYTES`, and the next one."""
     group = [first]
     for file in remaining:
-        if file.kind != first.kind or len(group) * first.pixels.nbytes >= _BATCH_BYTES:
+        if file.encoding_key != first.encoding_key or len(group) * first.pixels.nbytes >= _BATCH_BYTES:
             return group, file
         group.append(file)
     return group, None

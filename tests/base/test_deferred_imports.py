@@ -1,5 +1,6 @@
 """Modules that are loaded when they are first used."""
 
+import importlib
 import subprocess
 import sys
 
@@ -13,8 +14,7 @@ def test_module_is_loaded_by_its_first_use(tmp_path, monkeypatch):
     loaded = []
     monkeypatch.setattr("builtins.print", loaded.append)
     defer_import("deferred_example")
-    import deferred_example
-
+    deferred_example = importlib.import_module("deferred_example")
     assert loaded == []
     assert deferred_example.value == 3
     assert loaded == ["loaded"]

@@ -34,7 +34,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def install_entry_point(monkeypatch: pytest.MonkeyPatch) -> Any:
     def replace_entry_points(name: str, value: str) -> None:
         entries = EntryPoints([EntryPoint(name, value, CHOOSERS.group)])
-        monkeypatch.setattr("geographer.base.plugins.entry_points", lambda **parameters: entries.select(**parameters))
+        monkeypatch.setattr("importlib.metadata.entry_points", lambda **parameters: entries.select(**parameters))
 
     return replace_entry_points
 

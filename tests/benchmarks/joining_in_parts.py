@@ -130,7 +130,8 @@ def _measure_parts(root: Path, workers: int, size: int) -> dict[str, Any]:
     costs_file = root / "costs.jsonl"
     costs_file.unlink(missing_ok=True)
     os.environ |= {_COSTS: str(costs_file), "GEOGRAPHER_GRAPH_PARTS": str(size) if workers else "never"}
-    database, measured = Database(root / ".geographer"), {}
+    database = Database(root / ".geographer")
+    measured: dict[str, Any] = {}
     database.workers = ProcessExecutor(workers) if workers else None
 
     def measure_step(function: Any, *args: Any) -> Any:

@@ -47,10 +47,10 @@ def test_encode_gives_gdals_bytes(shape, dtype, fields, monkeypatch):
     metadata = GeoTiffMetadata(UTM, shape[0], dtype, **fields)
     expected = encode_each(pixels, metadata, transforms)
     encoder = GeoTiffEncoder(metadata, shape)
-    assert encoder.encode(pixels, transforms) == expected
+    assert encoder.encode_rasters(pixels, transforms) == expected
     monkeypatch.setattr(geotiff_batches, "encode_geotiff", None)
-    assert encoder.encode(pixels[::-1], transforms) != expected
-    assert encoder.encode(pixels, transforms) == expected
+    assert encoder.encode_rasters(pixels[::-1], transforms) != expected
+    assert encoder.encode_rasters(pixels, transforms) == expected
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ class _ChipReader:
                 grids = [self._windows.make_grid(task.window) for _, task in part]
                 chips, error = self._read_group(part, bands)
                 pixels, masks = [chip[0] for chip in chips], [chip[1] for chip in chips]
-                contents = encoder.encode(pixels, [grid.transform for grid in grids[: len(chips)]], masks)
+                contents = encoder.encode_rasters(pixels, [grid.transform for grid in grids[: len(chips)]], masks)
                 for item in zip(part, grids, pixels, contents, strict=False):
                     yield _make_writer(metadata, *item)
                 if error is not None:

@@ -69,7 +69,7 @@ def run_export(
     folder: Path,
     workers: Workers = 1,
 ) -> ExportResult:
-    """Write the samples of a revision to a folder in one format; equal samples give equal bytes, whoever works.
+    """Write the samples of a revision to a folder in one format; equal samples give equal bytes with any workers.
 
     Raises:
         NotFoundError: there is no such split, part, collection or label.

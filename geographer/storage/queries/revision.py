@@ -106,11 +106,12 @@ class Revision:
         if load_functions is None:
             self.create_views()
 
-    @cached_property
-    def connection(self) -> duckdb.DuckDBPyConnection:
+    def _open_all_views(self) -> duckdb.DuckDBPyConnection:
         """The connection, with all views and the spatial functions."""
         self.create_views()
         return self.plain_connection
+
+    connection = cached_property(_open_all_views)
 
     def create_views(self) -> None:
         """Create all views, and load the spatial functions."""

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import duckdb
 import pytest
 
 from geographer.base.errors import StorageError
@@ -58,7 +59,7 @@ def test_spilling_beyond_disk_limit_is_explained(tmp_path):
 
 
 def test_memory_error_names_limit():
-    limits, error = ResourceLimits(2_000_000_000), spill_folder.duckdb.OutOfMemoryException("could not allocate block")
+    limits, error = ResourceLimits(2_000_000_000), duckdb.OutOfMemoryException("could not allocate block")
     assert "more memory than the limit, 2 GB. Nothing was changed. Raise it (--memory-limit" in (
         explain_memory_error(error, limits)
     )

@@ -20,7 +20,7 @@ from geographer.storage.events.payload import RecipeRecord
 from geographer.storage.events.row_tables import make_row_table
 from geographer.storage.log.append import StateDeriver, append_event
 from geographer.storage.log.read import read_head
-from geographer.storage.state import update
+from geographer.storage.state.steps import STEPS
 from geographer.storage.state.update import derive_pending_state, read_state_position, rebuild_state, update_state
 from tests.reliability.forging import edit_database, edit_table, recompute_log, remove_history
 from tests.reliability.oracles import LOG
@@ -269,7 +269,7 @@ def test_rows_that_break_the_derivation_are_left_out(dataset, database, monkeypa
         "-- needs: event_fact · makes: nothing\n"
         f"SELECT error('broken') FROM state.feature WHERE feature_id IN ({str(names)[1:-1]})"
     )
-    monkeypatch.setattr("geographer.storage.state.update._STEPS", [*update._STEPS, broken])
+    monkeypatch.setattr("geographer.storage.state.update.STEPS", [*STEPS, broken])
     assert dataset.features()["feature_id"].to_pylist() == [f"f{number}" for number in range(5) if number not in bad]
     expected = [(number + 2, f"f{number}", "the state cannot be derived from it") for number in bad]
     assert read_unreadable(database) == expected

@@ -126,8 +126,8 @@ def test_failed_update_is_rolled_back(log, tmp_path, monkeypatch):
     shutil.copy(copy_truncated_log(log, tmp_path / "longer", 14) / log.name, folder)
     broken = tmp_path / "070_broken.sql"
     broken.write_text("-- needs: event_fact · makes: nothing\nSELECT error('broken') FROM state.meta")
-    steps = update_state.__globals__["_STEPS"]
-    monkeypatch.setitem(update_state.__globals__, "_STEPS", [*steps, broken])
+    steps = update_state.__globals__["STEPS"]
+    monkeypatch.setitem(update_state.__globals__, "STEPS", [*steps, broken])
     with pytest.raises(CorruptError, match="broken"):
         update_state(database)
     assert read_state(folder) == before

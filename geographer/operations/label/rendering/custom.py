@@ -77,7 +77,7 @@ def _draw_custom_label(
         LabelObject(item.feature_id, item.class_name, item.value, geometry, dict(item.properties or {}))
         for item, geometry in zip(shapes.objects, shapes.geometries, strict=True)
     ]
-    drawn, size = np.asarray(maker.draw(objects, task.grid)), shapes.size
+    drawn, size = np.asarray(maker.draw(objects, task.grid)), shapes.raster_size
     if drawn.ndim not in (2, 3) or drawn.shape[-2:] != size or not drawn.size or drawn.dtype.name not in _DTYPES:
         raise UsageError(
             f"label maker '{name}' drew {drawn.dtype.name} of shape {drawn.shape} for raster '{task.raster_id}'. "

@@ -48,7 +48,7 @@ class PixelGeometries:
     clipped: Mapping[int, bytes]
 
     @property
-    def size(self) -> tuple[int, int]:
+    def raster_size(self) -> tuple[int, int]:
         """The numbers of rows and columns of the raster."""
         return self.grid.height, self.grid.width
 
@@ -66,25 +66,25 @@ class PixelGeometries:
 
     def rasterize_objects(self, indices: Sequence[int]) -> NDArray[np.bool_]:
         """Return the pixels that some objects cover, shape (rows, columns)."""
-        return rasterize_mask(self.list_parts(indices), Window(0, 0, *self.size[::-1]))
+        return rasterize_mask(self.list_parts(indices), Window(0, 0, *self.raster_size[::-1]))
 
     def burn_layers(
         self, layers: Sequence[tuple[int, int]], dtype: str, *, all_touched: bool = False
     ) -> NDArray[np.generic]:
         """Burn layers (index of an object, value) one over the other; return shape (rows, columns), 0 elsewhere."""
         if not layers:
-            return np.zeros(self.size, dtype)
+            return np.zeros(self.raster_size, dtype)
         indices, values = zip(*layers, strict=True)
         geometries, owners = shapely.get_parts(self.drawn[list(indices)], return_index=True)
         is_empty = shapely.is_empty(geometries)
         parts = [(part, values[owner]) for part, owner in zip(geometries[~is_empty], owners[~is_empty], strict=True)]
-        return burn_values(parts, Window(0, 0, *self.size[::-1]), dtype, all_touched=all_touched)
+        return burn_values(parts, Window(0, 0, *self.raster_size[::-1]), dtype, all_touched=all_touched)
 
     def find_subpixel_objects(self) -> tuple[str, ...]:
         """Return the ids of objects, except background, that are drawn as their representative pixel only."""
         if not len(self.small):
             return ()
-        visible = shapely.intersects(self.drawn[list(self.small)], shapely.box(0, 0, *self.size[::-1])).tolist()
+        visible = shapely.intersects(self.drawn[list(self.small)], shapely.box(0, 0, *self.raster_size[::-1])).tolist()
         items = [self.objects[index] for index, is_visible in zip(self.small, visible, strict=True) if is_visible]
         return tuple(item.feature_id for item in items if item.value != 0)
 

@@ -42,16 +42,16 @@ def _draw_probabilities(
 ) -> DrawnLabel:
     covers = [cover for index in shapes.foreground if (cover := _rasterize_object(shapes, index))]
     erased = shapes.rasterize_objects(shapes.background)
-    divisor = np.zeros(shapes.size, np.int64)
+    divisor = np.zeros(shapes.raster_size, np.int64)
     for window, covered, _ in covers:
         divisor[window] += covered
     divisor = np.maximum(divisor, 1) if recipe.combine == "mean" else np.ones_like(divisor)
     merge = np.add if recipe.combine == "mean" else np.maximum
     names = tuple(settings.bands or ())
-    bands = np.zeros((len(names), *shapes.size), np.float32)
-    total = np.zeros(shapes.size, np.float64)
+    bands = np.zeros((len(names), *shapes.raster_size), np.float32)
+    total = np.zeros(shapes.raster_size, np.float64)
     for index in range(recipe.background_band - len(names), 0):
-        combined = np.zeros(shapes.size, np.int64)
+        combined = np.zeros(shapes.raster_size, np.int64)
         for window, covered, probabilities in covers:
             merge(combined[window], covered * probabilities[index], out=combined[window])
         band = np.where(erased, 0, combined / (divisor * float(SCALE)))
@@ -67,7 +67,7 @@ def _rasterize_object(shapes: PixelGeometries, index: int) -> _ObjectCover | Non
     parts = shapes.list_parts([index])
     west, north, east, south = (math.floor(bound) for bound in shapely.total_bounds(parts))
     left, top = max(west, 0), max(north, 0)
-    right, bottom = min(east + 1, shapes.size[1]), min(south + 1, shapes.size[0])
+    right, bottom = min(east + 1, shapes.raster_size[1]), min(south + 1, shapes.raster_size[0])
     if left >= right or top >= bottom:
         return None
     covered = rasterize_mask(parts, Window(left, top, right - left, bottom - top))
