@@ -26,9 +26,10 @@ _VERSION: Final = 1
 """The version of the layout of exports."""
 _SPLITS: Final = """
     SELECT raster_id, stem AS name, part, collection, parent_id, feature_id, class, crs, transform, width, height,
-           sha256
+           if(storage = 'virtual', NULL, sha256) AS sha256
     FROM export_sample ORDER BY number
 """
+"""A virtual chip has no recorded file: its digest is that of the window, not of the image beside the table."""
 _CLASSES: Final = "SELECT class, value FROM classes ORDER BY value, class"
 
 
