@@ -11,7 +11,7 @@ def test_module_is_loaded_by_its_first_use(tmp_path, monkeypatch):
     """Importing it does nothing; an attribute loads it; what is loaded or missing stays so."""
     (tmp_path / "deferred_example.py").write_text("print('loaded'); value = 3\n")
     monkeypatch.syspath_prepend(tmp_path)
-    loaded = []
+    loaded: list[object] = []
     monkeypatch.setattr("builtins.print", loaded.append)
     defer_import("deferred_example")
     deferred_example = importlib.import_module("deferred_example")

@@ -48,8 +48,12 @@ ALLOWED = {
 NOT_RECORDED_TWICE = ("event_id", "recorded_at", "digest", "parents", "format", "generation")
 """Fields that differ between any two runs. The chain that they form is checked on either side instead."""
 
-NOT_IN_STATE = {("meta", name) for name in ("made_by", "sql_digest", "head_digest", "state_digest")}
-"""Columns of the state that are not derived from the content of the log."""
+JOIN_COLUMNS = "surely_in surely_out inside_bound outside_bound inside_margin outside_margin reach".split()
+SIDE_COLUMNS = [f"side_{number}_{part}" for number in range(1, 5) for part in ("lon", "lat", "0")]
+NOT_IN_STATE = {("meta", name) for name in ("made_by", "sql_digest", "head_digest", "state_digest")} | {
+    ("raster", name) for name in (*JOIN_COLUMNS, *SIDE_COLUMNS)
+}
+"""Columns of the state that are not derived from the content of the log, or that only speed up the join of edges."""
 
 RENAMED_IN_STATE: dict[str, str] = {
     "own_column": "user_column",
@@ -57,8 +61,6 @@ RENAMED_IN_STATE: dict[str, str] = {
     "raster.torn": "splits_at_antimeridian",
     "raster.wraps": "crosses_180",
     "raster.turn": "lon_shift",
-    "raster.surely_in": "inside_bound",
-    "raster.surely_out": "outside_bound",
     "raster.box_xmin": "bbox_xmin",
     "raster.box_ymin": "bbox_ymin",
     "raster.box_xmax": "bbox_xmax",

@@ -66,4 +66,6 @@ def test_encode_gives_gdals_bytes(shape, dtype, fields, monkeypatch):
 def test_encode_leaves_other_layouts_to_gdal(shape, dtype, fields, transforms):
     """Tiles, grids that are not north up, pixels that are points, wide nodata: GDAL's bytes, too."""
     pixels, metadata = make_pixels(2, shape, dtype), GeoTiffMetadata(UTM, shape[0], dtype, **fields)
-    assert GeoTiffEncoder(metadata, shape).encode(pixels, transforms) == encode_each(pixels, metadata, transforms)
+    assert GeoTiffEncoder(metadata, shape).encode_rasters(pixels, transforms) == encode_each(
+        pixels, metadata, transforms
+    )
