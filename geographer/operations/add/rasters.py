@@ -225,7 +225,9 @@ def _require_reference_mode(files: Sequence[Path], request: AddRasters) -> None:
             "ranges of it where it is, or download it and add the file."
         )
     if unusable := [url for url in urls if not (urlsplit(url).netloc and urlsplit(url).path.strip("/"))]:
-        raise UsageError(f"'{redact_text(unusable[0])}' names no file. Use https://HOST/FILE.tif or s3://BUCKET/FILE.tif.")
+        raise UsageError(
+            f"'{redact_text(unusable[0])}' names no file. Use https://HOST/FILE.tif or s3://BUCKET/FILE.tif."
+        )
     if any(urlsplit(url).query or urlsplit(url).fragment for url in urls) or has_credentials(" ".join(urls)):
         raise UsageError(
             "a URL holds a credential, a query or a fragment, which the log would keep. Pass the plain URL, and put "
