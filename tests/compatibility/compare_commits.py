@@ -48,7 +48,7 @@ ALLOWED = {
 NOT_RECORDED_TWICE = ("event_id", "recorded_at", "digest", "parents", "format", "generation")
 """Fields that differ between any two runs. The chain that they form is checked on either side instead."""
 
-JOIN_COLUMNS = "surely_in surely_out inside_bound outside_bound inside_margin outside_margin reach".split()
+JOIN_COLUMNS = ["surely_in", "surely_out", "inside_bound", "outside_bound", "inside_margin", "outside_margin", "reach"]
 SIDE_COLUMNS = [f"side_{number}_{part}" for number in range(1, 5) for part in ("lon", "lat", "0")]
 NOT_IN_STATE = {("meta", name) for name in ("made_by", "sql_digest", "head_digest", "state_digest")} | {
     ("raster", name) for name in (*JOIN_COLUMNS, *SIDE_COLUMNS)
