@@ -43,7 +43,7 @@ def install_readers(monkeypatch: pytest.MonkeyPatch) -> Any:
             return entries.select(**parameters)
 
         monkeypatch.setattr(module, "entry_points", select_entry_points)
-        monkeypatch.setattr("geographer.base.plugins.entry_points", select_entry_points)
+        monkeypatch.setattr("importlib.metadata.entry_points", select_entry_points)
 
     return add_entry_points
 
