@@ -154,7 +154,7 @@ def test_verify_rejects_invalid_digest(copied_dataset, expected):
 
 EDITS = {
     "event_id": "01900000-0000-7000-8000-000000000000",
-    "version": 2,
+    "version": 99,
     "recorded_at": "2020-01-01T00:00:00.000000Z",
     "author": "Eve",
     "message": "nothing happened",
