@@ -105,8 +105,9 @@ def check_workers(workers: Any) -> Workers:
     is_number = isinstance(workers, int) and not isinstance(workers, bool) and workers >= 1
     is_cluster = isinstance(workers, Executor) or type(workers).__name__ == "Client"
     if workers is not None and not (is_address or is_number or is_cluster):
+        noun = "scheduler" if isinstance(workers, str) else "number of workers"
         advice = "Use a number from 1, an address such as tcp://10.0.0.1:8786, or a distributed.Client."
-        raise UsageError(f"invalid number of workers {workers!r}. {advice}")
+        raise UsageError(f"invalid {noun} {workers!r}. {advice}")
     return workers  # type: ignore[no-any-return]
 
 

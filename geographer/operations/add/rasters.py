@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -53,9 +54,7 @@ _PATHS: Final = Parameter(
     "Raster files, folders with raster files, and URLs (https://, s3://) with --mode reference.",
     *("PATH...",),
     cli="arguments",
-    convert=lambda paths: tuple(
-        str(path) if is_remote_url(str(path)) else str(Path(path)) for path in list_values(paths)
-    ),
+    convert=lambda paths: tuple(map(_parse_path, list_values(paths))),
     schema=TEXTS,
 )
 _COLLECTION_HELP: Final = "The collection (named set of rasters) that the files join."
@@ -191,6 +190,18 @@ def plan_raster_addition(
             quote_names(sorted(path.name for path in embedded)),
         )
     return EmbeddingChange(event, tables, stored, linked_md5s=linked_md5s, embedded=embedded)
+
+
+def _parse_path(path: str | Path) -> str:
+    """Return a path without repeated slashes, or a URL; `UsageError` for a URL of another protocol."""
+    text = str(path)
+    if is_remote_url(text):
+        return text
+    if isinstance(path, str) and re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", path) and not Path(path).exists():
+        raise UsageError(
+            f"cannot read '{path}': rasters are files, or http://, https:// and s3:// URLs. Download it first."
+        )
+    return str(Path(path))
 
 
 def _require_free_collection(revision: Revision, name: str) -> None:

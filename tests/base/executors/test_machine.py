@@ -77,5 +77,5 @@ def test_scheduler_of_the_environment_is_the_default(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("workers", [0, -1, True, 1.5, "two", "127.0.0.1:8786", b"tcp://x:1", object()])
 def test_wrong_workers_are_named(workers: object):
-    with pytest.raises(UsageError, match=r"invalid number of workers .*tcp://"):
+    with pytest.raises(UsageError, match=r"invalid (number of workers|scheduler) .*tcp://"):
         check_workers(workers)

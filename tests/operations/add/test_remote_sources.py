@@ -13,6 +13,7 @@ import rasterio
 
 from geographer import Dataset
 from geographer.base.errors import ConflictError, NotFoundError, StorageError, UsageError
+from geographer.operations.add.rasters import AddRasters
 from tests.operations.pond_dataset import POINTS, add_points, crop_window, list_chips
 from tests.range_server import RangeServer, make_tag, serve_ranges
 from tests.remote_servers import BUCKET, RemoteServers
@@ -193,3 +194,8 @@ def test_s3_raster_is_read_in_ranges(
     fsspec.filesystem("s3").pipe_file(f"{BUCKET}/remote/a.tif", scene + b"\0")
     with pytest.raises(ConflictError, match="not the recorded version"):
         dataset.materialise()
+
+
+def test_other_protocols_are_refused_by_name():
+    with pytest.raises(UsageError, match=r"cannot read 'ftp://example\.org/a\.tif': .*Download it first"):
+        AddRasters(paths=["ftp://example.org/a.tif"], mode="reference")
