@@ -192,3 +192,13 @@ def test_materialised_files_equal_cut(dataset: Dataset) -> None:
     dataset.materialise(())
     assert len(dataset.log()) == before
     assert dataset.rerun_revision(recipe="windows").is_identical
+
+
+def test_impact_of_materialised_chips_is_none(dataset: Dataset) -> None:
+    dataset.split("parts", collection="windows", parts={"train": 0.5, "test": 0.5})
+    dataset.materialise("windows")
+    impact = dataset.compute_impact("HEAD~1", "HEAD", split="parts", subset="test")
+    members = [row["raster_id"] for row in dataset.splits().to_pylist() if row["part"] == "test"]
+    assert members
+    assert impact.common == sorted(members)
+    assert not any(chip.has_other_pixels or chip.differs for chip in impact.change.chips)
