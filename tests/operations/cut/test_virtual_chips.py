@@ -198,7 +198,9 @@ def test_impact_of_materialised_chips_is_none(dataset: Dataset) -> None:
     dataset.split("parts", collection="windows", parts={"train": 0.5, "test": 0.5})
     dataset.materialise("windows")
     impact = dataset.compute_impact("HEAD~1", "HEAD", split="parts", subset="test")
-    members = [row["raster_id"] for row in dataset.splits().to_pylist() if row["part"] == "test"]
+    members = [
+        row["raster_id"] for row in dataset.splits().to_pylist() if row["split"] == "parts" and row["part"] == "test"
+    ]
     assert members
     assert impact.common == sorted(members)
     assert not any(chip.has_other_pixels or chip.differs for chip in impact.change.chips)
