@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -131,7 +132,8 @@ def test_swallowed_interruption_is_raised_at_next_progress():
 
 def test_progress_shows_speed_and_activity(monkeypatch, capsys):
     times = iter([100.0, 102.0, 104.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(times))
+    # Other threads of the test process read the clock, too: only the module gets another one.
+    monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda: next(times)))
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((110, 24)))
     show_activity("3 tasks done, 4 on 2 threads of workers")
