@@ -135,7 +135,7 @@ def test_progress_shows_speed_and_activity(monkeypatch, capsys):
     # Other threads of the test process read the clock, too: only the module gets another one.
     monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda: next(times)))
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((110, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((110, 24)))
     show_activity("3 tasks done, 4 on 2 threads of workers")
     try:
         for done in (0, 50, 100):
