@@ -250,9 +250,9 @@ def test_reference_names_every_command():
 
 
 def test_reference_names_only_existing_options():
-    from geographer.cli import COMMANDS, load_command
+    from geographer.cli import COMMANDS, geographer_command, load_command
 
-    options = {"-C", "--help"}
+    options = {"--help", *(flag for parameter in geographer_command.params for flag in parameter.opts)}
     for name in COMMANDS:
         command = load_command(name)
         context = click.Context(command)
