@@ -20,7 +20,12 @@ from geographer.base.progress import ProgressCallback, ignore_progress
 from geographer.base.text import quote_start
 from geographer.storage.branch_databases import BranchDatabases
 from geographer.storage.database.connection import Database, open_transaction
-from geographer.storage.database.dataset_folder import GEOGRAPHER_FOLDER, make_staging_folder, require_writable
+from geographer.storage.database.dataset_folder import (
+    GEOGRAPHER_FOLDER,
+    make_staging_folder,
+    require_real_folder,
+    require_writable,
+)
 from geographer.storage.events import EMPTY_LOG_HEAD, ChangeResult, CommitInfo, Event, EventPayload, Head
 from geographer.storage.events.payload import find_payload_class, parse_payload
 from geographer.storage.history.agreement import Agreement, LockRelation, compare_lock, follow_lock_branch, restore_log
@@ -186,6 +191,7 @@ class UnitOfWork:
         from geographer.storage.request import BuildContext, Change
 
         if type(plan) is Change and not plan.files:
+            require_real_folder(self.folder / "staging")
             require_writable(self.folder)
             yield BuildContext(self.root, self.folder, request.max_workers, self.progress)
             return
