@@ -80,7 +80,7 @@ class MaterialiseChips(Request, frozen=True):
         names = [*dict.fromkeys(self.recipes)]
         makes_chips = {recipe.name: recipe.makes_chips for recipe in list_recipes(revision)}
         if unknown := [name for name in names if name not in makes_chips]:
-            raise NotFoundError(f"no recipe {quote_names(unknown)}. List the recipes with geographer recipes.")
+            raise NotFoundError(f"no recipe {quote_names(unknown)}. geographer status lists the recipes.")
         if others := [name for name in names if not makes_chips[name]]:
             raise ConflictError(f"recipe {quote_names(others)} does not cut chips. Name a cut recipe.")
         rows = {row[0]: row[1:] for row in revision.fetch_rows(_CHIPS, {"recipes": names})}

@@ -152,7 +152,7 @@ def test_replaced_recipe_makes_files_of_windows(dataset: Dataset) -> None:
 @pytest.mark.parametrize(
     ("recipe", "error", "message"),
     [
-        ("nothing", NotFoundError, "geographer recipes"),
+        ("nothing", NotFoundError, "geographer status"),
         ("windows-mask", ConflictError, "does not cut chips"),
         ("files", None, ""),
     ],
