@@ -71,6 +71,6 @@ def _require_distinct_values(values: dict[str, int], rows: Mapping[str, RowChang
         if other := names.get(after[name]):
             raise ConflictError(
                 f"the classes '{other}' and '{name}' would both have the value {after[name]}. Give one of them another "
-                "name here, or leave out its features: geographer remap classes"
+                "name here, or leave out its features: geographer classes remap"
             )
         names[after[name]] = name
